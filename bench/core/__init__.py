@@ -1,0 +1,1 @@
+"""The floor of the house: types, contracts, errors and plug-in tables; imports nothing of ours and no framework."""

@@ -1,0 +1,62 @@
+"""What a child process is asked to do: a JSON file, so that `python -m bench.worker JOB` repeats it by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from .artifact import Artifact, TensorSpec
+from .cell import Cell, Dimension, ModelRef, StepCall
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceJob:
+    """Build a zoo model in one format, or read the signature of the user's file; answers with a StepResult."""
+
+    kind: Literal["source"] = "source"
+    model: ModelRef
+    format: str
+    out_dir: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepJob:
+    """Apply one optimizer or converter to an artifact; answers with a StepResult."""
+
+    kind: Literal["step"] = "step"
+    step: StepCall
+    source: Artifact
+    out_dir: str
+    calibration_path: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputsJob:
+    """Write the pool of input batches (and, when asked, calibration batches and the labelled set) as .npz files."""
+
+    kind: Literal["inputs"] = "inputs"
+    model: ModelRef
+    inputs: tuple[TensorSpec, ...]
+    count: int
+    batch: int
+    dimensions: tuple[Dimension, ...]
+    seed: int
+    pool_path: str
+    labelled_path: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasureJob:
+    """Open an artifact with an adapter, check its outputs, warm up, then run blocks on command."""
+
+    kind: Literal["measure"] = "measure"
+    cell: Cell
+    artifact: Artifact
+    round: int
+    pool_path: str
+    outputs_path: str = ""  # where to write the outputs on the pool; empty: do not check in this round
+    labelled_path: str = ""
+    predictions_path: str = ""
+
+
+Job = SourceJob | StepJob | InputsJob | MeasureJob

@@ -1,0 +1,123 @@
+"""Lazy tables of plug-ins: names and facts are plain data, the module is imported at first use.
+
+A table is a tuple of `PluginSpec` beside the plug-ins it lists, sorted by name. Other distributions add lines through
+entry points: group `deploybench.<kind>`, value an object reference to a `PluginSpec`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+from .errors import MatrixError, MissingPackage, PluginError
+
+#: kind -> "module:ATTRIBUTE" of its built-in table.
+TABLES: Mapping[str, tuple[str, ...]] = {
+    "models": ("bench.zoo:MODELS",),
+    "steps": ("optimizers:STEPS", "converters:STEPS"),
+    "adapters": ("bench.adapters:ADAPTERS",),
+    "topologies": ("servers:TOPOLOGIES",),
+    "limiters": ("bench.limits:LIMITERS",),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PluginSpec:
+    """One table line, readable without importing what it names.
+
+    `needs` are import names of packages; `accepts` are artifact formats (steps, adapters) and for zoo models the
+    formats offered; `produces` is a step's output format, empty when it keeps the input's.
+    """
+
+    name: str
+    target: str  # "package.module:Attribute"
+    summary: str
+    needs: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ("cpu",)
+    accepts: tuple[str, ...] = ()
+    produces: str = ""
+
+    def missing_packages(self) -> tuple[str, ...]:
+        """Needed packages that are not installed, without importing any."""
+        return tuple(name for name in self.needs if not _is_installed(name))
+
+
+@cache
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):  # ValueError: a module whose __spec__ is None
+        return False
+
+
+def _load_reference(reference: str) -> Any:
+    module_name, _, attribute = reference.partition(":")
+    return getattr(importlib.import_module(module_name), attribute)
+
+
+def _specs_of_entry_points(kind: str) -> Iterable[PluginSpec]:
+    for entry_point in importlib.metadata.entry_points(group=f"deploybench.{kind}"):
+        try:
+            spec = entry_point.load()
+        except Exception as error:  # a third party's import may raise anything; its plug-in alone is disabled
+            yield PluginSpec(
+                name=entry_point.name,
+                target="",
+                summary=f"disabled: {entry_point.value} raised {type(error).__name__}: {error}",
+            )
+            continue
+        if not isinstance(spec, PluginSpec):
+            raise PluginError(
+                f"entry point {entry_point.name!r} of group deploybench.{kind} is not a PluginSpec",
+                hint=f"let {entry_point.value} name a bench.core.plugins.PluginSpec",
+            )
+        yield spec
+
+
+@cache
+def table(kind: str) -> Mapping[str, PluginSpec]:
+    """All plug-ins of a kind by name; a name given twice is an error."""
+    specs = [spec for reference in TABLES[kind] for spec in _load_reference(reference)]
+    specs += _specs_of_entry_points(kind)
+    by_name: dict[str, PluginSpec] = {}
+    for spec in specs:
+        if spec.name in by_name:
+            raise PluginError(
+                f"two plug-ins of kind {kind} are called {spec.name!r}: {by_name[spec.name].target}, {spec.target}"
+            )
+        by_name[spec.name] = spec
+    return by_name
+
+
+def lookup(kind: str, name: str) -> PluginSpec:
+    """The table line of `name`, or a MatrixError with the closest known name."""
+    known = table(kind)
+    if name in known:
+        return known[name]
+    close = get_close_matches(name, known, n=1)
+    suggestion = f"; did you mean {close[0]!r}?" if close else ""
+    raise MatrixError(f"{name!r} is not a known one of {kind}{suggestion}", hint=f"bench list {kind}")
+
+
+def load(kind: str, name: str) -> Any:
+    """Import and return what a table line names; MissingPackage or PluginError say why it cannot be."""
+    spec = lookup(kind, name)
+    missing = spec.missing_packages()
+    if missing:
+        raise MissingPackage(
+            f"{kind} {name!r} needs {', '.join(missing)}, not installed", hint=f"pip install {' '.join(missing)}"
+        )
+    if not spec.target:
+        raise PluginError(f"{kind} {name!r} is {spec.summary}")
+    try:
+        return _load_reference(spec.target)
+    except ImportError as error:
+        raise MissingPackage(f"{kind} {name!r} cannot be imported: {error}", hint="bench doctor") from error
+    except AttributeError as error:
+        raise PluginError(f"{kind} {name!r}: {spec.target} does not exist: {error}") from error
