@@ -144,5 +144,6 @@ class Measurement:
     min_effect_ratio: float = 0.02
     equivalence_ratio: float = 0.05
     budget_s: float | None = None
+    phase_deadline_s: float = 120.0
     seed: int = 0
     input_pool: int = 8
