@@ -65,7 +65,7 @@ def _specs_of_entry_points(kind: str) -> Iterable[PluginSpec]:
     for entry_point in importlib.metadata.entry_points(group=f"deploybench.{kind}"):
         try:
             spec = entry_point.load()
-        except Exception as error:  # a third party's import may raise anything; its plug-in alone is disabled
+        except Exception as error:  # noqa: BLE001 - a third party's import may raise anything; it alone is disabled
             yield PluginSpec(
                 name=entry_point.name,
                 target="",
