@@ -16,7 +16,8 @@ from bench.core.job import InputsJob, SourceJob, StepJob
 from .jobs import Answer, Say
 
 if TYPE_CHECKING:
-    from bench.core.contracts import Batch
+    from bench.core.cell import ModelRef
+    from bench.core.contracts import Batch, LabelledSet, ZooModel
 
 
 class BuildPerformer:
@@ -64,6 +65,52 @@ def _apply_step(job: StepJob) -> StepResult:
     calibration = _calibration(job.calibration_path)
     result: StepResult = step.apply(job.source, options, Path(job.out_dir), calibration)
     return result
+
+
+def _make_inputs(job: InputsJob) -> Answer:
+    from bench.zoo.inputs import pool_digest, write_pool
+
+    batches, labelled = _gather_inputs(job)
+    write_pool(Path(job.pool_path), batches)
+    if labelled is not None and job.labelled_path:
+        _write_labelled(Path(job.labelled_path), labelled)
+    return {
+        "sha256": pool_digest(batches),
+        "batches": len(batches),
+        "labels": 0 if labelled is None else len(labelled.labels),
+        "metric": "" if labelled is None else labelled.metric,
+    }
+
+
+def _gather_inputs(job: InputsJob) -> tuple[Sequence[Batch], LabelledSet | None]:
+    """The user's own samples first, then the zoo model's real ones, then valid made-up ones for any signature."""
+    model = job.model
+    wanted = {"count": job.count, "batch": job.batch, "dimensions": job.dimensions, "seed": job.seed}
+    if model.inputs_path:
+        from bench.zoo.inputs import user_inputs
+
+        return user_inputs(Path(model.inputs_path), job.inputs, **wanted)
+    if model.kind != "path":
+        zoo_model = _zoo_model(model)
+        return zoo_model.sample_inputs(**wanted), zoo_model.labelled()
+    from bench.adapters.inspect import vocabulary
+    from bench.zoo.inputs import synthetic_inputs
+
+    rows = vocabulary(model.format, Path(model.location))
+    return synthetic_inputs(job.inputs, vocabulary=min(rows.values(), default=None), **wanted), None
+
+
+def _write_labelled(path: Path, labelled: LabelledSet) -> None:
+    import numpy as np
+
+    inputs = {f"inputs/{name}": values for name, values in labelled.inputs.items()}
+    np.savez(path, labels=labelled.labels, **inputs)
+
+
+def _zoo_model(model: ModelRef) -> ZooModel:
+    name = "null" if model.kind == "null" else model.location
+    built: ZooModel = plugins.load("models", name)(**dict(model.options))
+    return built
 
 
 def _calibration(path: str) -> Sequence[Batch]:

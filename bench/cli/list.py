@@ -1,0 +1,78 @@
+"""`bench list`: every plug-in with what it needs and whether it can run here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """One kind, or all."""
+    from bench.core.plugins import TABLES
+
+    parser.add_argument("kind", nargs="?", choices=tuple(TABLES), help="show one kind only")
+    parser.add_argument("--json", action="store_true", help="print one JSON object {kind: [{name, needs, ...}]}")
+
+
+def execute(words: argparse.Namespace) -> int:
+    """Print the tables."""
+    from bench.core.plugins import TABLES
+
+    kinds = (words.kind,) if words.kind else tuple(TABLES)
+    listing = {kind: _entries(kind) for kind in kinds}
+    if words.json:
+        print(json.dumps(listing, indent=2))
+    else:
+        _print_tables(listing)
+    return 0
+
+
+def _entries(kind: str) -> list[dict[str, Any]]:
+    from bench.core.plugins import table
+
+    return [
+        {
+            "name": spec.name,
+            "summary": spec.summary,
+            "needs": list(spec.needs),
+            "accepts": list(spec.accepts),
+            "produces": spec.produces,
+            "devices": list(spec.devices),
+            "runs_here": not _obstacle(kind, spec.name),
+            "reason": _obstacle(kind, spec.name),
+        }
+        for spec in table(kind).values()
+    ]
+
+
+def _obstacle(kind: str, name: str) -> str:
+    """Why an entry cannot run here; empty when it can."""
+    from bench.core.plugins import lookup
+
+    missing = lookup(kind, name).missing_packages()
+    if missing:
+        return f"needs {', '.join(missing)} (pip install {' '.join(missing)})"
+    if kind == "models":
+        from bench.zoo import missing_data
+
+        return missing_data(name) or ""
+    return ""
+
+
+def _print_tables(listing: dict[str, list[dict[str, Any]]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    for kind, entries in listing.items():
+        table = Table(title=kind, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        for column in ("name", "here", "formats", "what it is"):
+            table.add_column(column, overflow="fold")
+        for entry in entries:
+            formats = ", ".join(entry["accepts"]) + (f" -> {entry['produces']}" if entry["produces"] else "")
+            here = "yes" if entry["runs_here"] else f"no: {entry['reason']}"
+            table.add_row(*(Text(cell) for cell in (entry["name"], here, formats, entry["summary"])))
+        console.print(table)
+        console.print()

@@ -1,0 +1,156 @@
+"""Ask tables and plug-ins, without importing any framework, whether each cell can run on this host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from bench.core import plugins
+from bench.core.cell import Cell, Group, Limits, ModelRef, StepCall, Variant
+from bench.core.errors import BenchError, RefusedError
+from bench.core.results import Outcome
+from bench.core.trust import require_trust
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlannedCell:
+    """A cell, and why it cannot run here (None: it can)."""
+
+    cell: Cell
+    obstacle: Outcome | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """The groups of the matrix with every cell judged."""
+
+    groups: tuple[Group, ...]
+    cells: tuple[PlannedCell, ...]
+
+    @property
+    def runnable(self) -> tuple[Cell, ...]:
+        """Cells that can run here."""
+        return tuple(planned.cell for planned in self.cells if planned.obstacle is None)
+
+    @property
+    def obstacles(self) -> dict[str, Outcome]:
+        """Cell id -> why it cannot run here."""
+        return {planned.cell.id: planned.obstacle for planned in self.cells if planned.obstacle is not None}
+
+
+def make_plan(groups: Sequence[Group]) -> Plan:
+    """Judge every cell; equal models, variants and limits are judged once, so that 10 000 cells stay cheap."""
+    judge = _Judge()
+    cells = tuple(
+        PlannedCell(cell=cell, obstacle=judge.obstacle(cell)) for group in groups for cell in group.cells
+    )
+    return Plan(groups=tuple(groups), cells=cells)
+
+
+class _Judge:
+    """The questions asked of a cell, in the order of what a user would mend first; answers are remembered."""
+
+    def __init__(self) -> None:
+        self._of_model = lru_cache(maxsize=None)(_model_obstacle)
+        self._of_variant = lru_cache(maxsize=None)(_variant_obstacle)
+        self._of_limits = lru_cache(maxsize=None)(_limits_obstacle)
+        self._of_topology = lru_cache(maxsize=None)(_topology_obstacle)
+
+    def obstacle(self, cell: Cell) -> Outcome | None:
+        return (
+            self._of_model(cell.model)
+            or self._of_variant(cell.model, cell.variant)
+            or self._of_topology(cell.topology)
+            or self._of_limits(cell.limits)
+        )
+
+
+def _skipped(reason: str, hint: str, culprit: str) -> Outcome:
+    return Outcome(status="skipped", reason=reason, hint=hint, culprit=culprit, phase="plan")
+
+
+def _asked(question: Callable[[], Outcome | None]) -> Outcome | None:
+    """The answer, with an error on the way turned into the outcome it means."""
+    try:
+        return question()
+    except RefusedError as error:
+        return Outcome(
+            status="refused", reason=error.message, hint=error.hint or "", culprit=error.culprit, phase="plan"
+        )
+    except BenchError as error:
+        return _skipped(error.message, error.hint or "", error.culprit)
+
+
+def _missing(kind: str, name: str) -> Outcome | None:
+    missing = plugins.lookup(kind, name).missing_packages()
+    if not missing:
+        return None
+    return _skipped(
+        f"{name} needs {', '.join(missing)}, not installed", f"pip install {' '.join(missing)}", "package"
+    )
+
+
+def _model_obstacle(model: ModelRef) -> Outcome | None:
+    def question() -> Outcome | None:
+        if model.kind == "path":
+            require_trust(model.format, model.location, trusted=model.trusted)
+            return None
+        if model.kind == "null":
+            return None
+        from bench.zoo import missing_data
+
+        problem = missing_data(model.location)
+        if problem:
+            return _skipped(problem, "python -m bench.zoo.fetch", "zoo")
+        return _missing("models", model.location)
+
+    return _asked(question)
+
+
+def _variant_obstacle(model: ModelRef, variant: Variant) -> Outcome | None:
+    def question() -> Outcome | None:
+        offered = (model.format,) if model.kind == "path" else _formats_offered(model)
+        if variant.source not in offered:
+            return _skipped(
+                f"variant {variant.name} starts from {variant.source}, {model.name} offers {', '.join(offered)}",
+                f"list only fitting variants under models.{model.name}.variants",
+                "matrix",
+            )
+        return _chain_obstacle(variant) or _missing("adapters", variant.adapter)
+
+    return _asked(question)
+
+
+def _formats_offered(model: ModelRef) -> tuple[str, ...]:
+    return plugins.lookup("models", "null" if model.kind == "null" else model.location).accepts
+
+
+def _chain_obstacle(variant: Variant) -> Outcome | None:
+    format = variant.source
+    for call in variant.steps:
+        obstacle = _missing("steps", call.name) or _step_obstacle(call, format)
+        if obstacle:
+            return obstacle
+        format = plugins.lookup("steps", call.name).produces or format
+    return None
+
+
+def _step_obstacle(call: StepCall, format: str) -> Outcome | None:
+    step = plugins.load("steps", call.name)
+    blockers = step.blockers(format, step.Options(**dict(call.options)))
+    return _skipped(f"{call.name}: {'; '.join(blockers)}", "bench doctor", "host") if blockers else None
+
+
+def _topology_obstacle(topology: str) -> Outcome | None:
+    return _asked(lambda: _missing("topologies", topology))
+
+
+def _limits_obstacle(limits: Limits) -> Outcome | None:
+    def question() -> Outcome | None:
+        from bench.limits import blockers
+
+        reasons = blockers(limits)
+        return _skipped("; ".join(reasons), "bench list limiters", "host") if reasons else None
+
+    return _asked(question)

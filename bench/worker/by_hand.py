@@ -1,0 +1,50 @@
+"""Repeat a job by hand and print what it answers: `python -m bench.worker JOB.json`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import msgspec
+
+from bench.core.cell import Measurement
+from bench.core.job import Job, MeasureJob
+from bench.measure.schedule import calls_per_block
+
+from .jobs import Answer, performer
+
+
+def repeat(job: Job) -> int:
+    """Run every verb of the job in its order, with the default amount of measuring, and print each answer."""
+    worker = performer(job)
+
+    def ask(verb: str, **body: Any) -> Answer:
+        answer = worker.ask(verb, body, lambda phase: print(f"# {phase}", file=sys.stderr))
+        print(json.dumps({"verb": verb, **_short(answer)}, default=str))
+        return answer
+
+    if not isinstance(job, MeasureJob):
+        ask("make")
+        return 0
+    measurement = Measurement()
+    ask("open")
+    if job.outputs_path:
+        ask("check")
+    warm = ask("warm", measurement=msgspec.to_builtins(measurement))
+    calls = calls_per_block(warm["estimate_ns"], measurement)
+    for _ in range(measurement.blocks):
+        ask("block", calls=calls, rotate=False)
+    ask("finish")
+    return 0
+
+
+def _short(answer: Answer) -> Answer:
+    """The answer with its latencies as three numbers: what a person wants to see."""
+    latencies_ns = sorted(answer.get("latencies_ns", ()))
+    if not latencies_ns:
+        return answer
+    shown = {key: value for key, value in answer.items() if key != "latencies_ns"}
+    quarter = len(latencies_ns) // 4
+    return {**shown, "calls": len(latencies_ns), "min_ns": latencies_ns[0], "p25_ns": latencies_ns[quarter],
+            "p50_ns": latencies_ns[2 * quarter]}

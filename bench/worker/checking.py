@@ -1,0 +1,57 @@
+"""What a variant computes, written down for the parent to compare with the reference: before any speed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.core import plugins
+from bench.core.contracts import Session
+from bench.core.job import MeasureJob
+
+if TYPE_CHECKING:
+    from bench.core.contracts import Array, Batch
+
+
+def write_outputs(session: Session, pool: Sequence[Batch], path: Path) -> None:
+    """Outputs on every batch of the pool as `<batch>/<name>`, and a second run of the first batch as `repeat/<name>`."""
+    arrays: dict[str, Any] = {}
+    for position, batch in enumerate(pool):
+        arrays |= {f"{position}/{name}": value for name, value in session.run(batch).items()}
+    arrays |= {f"repeat/{name}": value for name, value in session.run(pool[0]).items()}
+    np.savez(path, **arrays)
+
+
+def predict_labelled(session: Session, job: MeasureJob) -> None:
+    """Write one predicted label per labelled sample, as `predictions`."""
+    with np.load(job.labelled_path, allow_pickle=False) as stored:
+        inputs = {name.removeprefix("inputs/"): stored[name] for name in stored.files if name.startswith("inputs/")}
+    predict = _predictor(job)
+    predictions = [
+        predict(session.run(batch))[:count] for batch, count in _full_batches(inputs, job.cell.batch)
+    ]
+    np.savez(job.predictions_path, predictions=np.concatenate(predictions))
+
+
+def _full_batches(inputs: Batch, size: int) -> Iterator[tuple[Batch, int]]:
+    """Batches of exactly `size`: the last one is filled up by repeating its last sample; `count` says how many are real."""
+    total = len(next(iter(inputs.values())))
+    for start in range(0, total, size):
+        indices = np.minimum(np.arange(start, start + size), total - 1)
+        yield {name: values[indices] for name, values in inputs.items()}, min(size, total - start)
+
+
+def _predictor(job: MeasureJob) -> Any:
+    model = job.cell.model
+    if model.kind == "zoo" and not model.inputs_path:
+        return plugins.load("models", model.location)().predictions
+    first = job.artifact.outputs[0].name
+
+    def top1(outputs: Mapping[str, Array]) -> Array:
+        predictions: Array = outputs[first].reshape(len(outputs[first]), -1).argmax(axis=1)
+        return predictions
+
+    return top1
