@@ -1,0 +1,9 @@
+"""What people write, checked and multiplied out: matrix file -> groups of cells."""
+
+from __future__ import annotations
+
+from .loading import load, matrix_for_model
+from .matrix import Matrix
+from .schema import schema
+
+__all__ = ["Matrix", "load", "matrix_for_model", "schema"]
