@@ -1,0 +1,56 @@
+"""The timed loop: a bare pair of clock readings around each call, and nothing else between them."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+#: First calls of a block, kept but never counted: the first after a switch of workers is 20 to 35 % slow (cold
+#: caches), the fourth is normal.
+SETTLING_CALLS = 3
+
+
+def time_calls(call: Callable[[], Any], calls: int, *, now_ns: Callable[[], int] = time.perf_counter_ns) -> list[int]:
+    """Latency in ns of each of `calls` calls, in order."""
+    return time_calls_rotating((call,), calls, now_ns=now_ns)
+
+
+def time_calls_rotating(
+    bound: Sequence[Callable[[], Any]], calls: int, *, now_ns: Callable[[], int] = time.perf_counter_ns
+) -> list[int]:
+    """Latency in ns of `calls` calls that take turns through `bound` (distinct inputs): call i runs bound[i % len].
+
+    A call must return only when its outputs are in host memory; what it leaves running behind is not seen. `now_ns`
+    must be monotonic. An error of a call passes through, with the collector back as it was.
+    """
+    latencies_ns = [0] * calls
+    held = output = None
+    with _collector_paused():
+        for index, call in zip(range(calls), itertools.cycle(bound), strict=False):
+            started_ns = now_ns()
+            output = call()
+            latencies_ns[index] = now_ns() - started_ns
+            # `held` keeps each output alive through the next call, so that freeing it is never timed, and memory
+            # stays at two outputs, as in service; all outputs of a block could be gigabytes of fresh pages.
+            held = output
+    del held, output
+    return latencies_ns
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """No garbage collection inside; afterwards the collector is as it was before."""
+    was_enabled, was_frozen = gc.isenabled(), gc.get_freeze_count() > 0
+    gc.disable()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        if not was_frozen:  # unfreezing would also release what somebody else froze
+            gc.unfreeze()
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,61 @@
+"""How long blocks are, in which order cells take turns, and how often the data may be looked at."""
+
+from __future__ import annotations
+
+import math
+import random
+
+from bench.core.cell import Measurement
+
+from .loop import SETTLING_CALLS
+
+_MIN_STEADY_CALLS = 3
+_MAX_CALLS = 5000
+_MAX_LOOKS = 3
+#: Chance of calling two equal variants different, over all looks together.
+ALPHA = 0.05
+
+
+def calls_per_block(estimate_ns: float, measurement: Measurement) -> int:
+    """Calls of one block, settling calls included, for a model that needs about `estimate_ns` per call.
+
+    The steady calls last at least `block_min_s` and are at least `block_min_calls`; the whole block lasts at most
+    `block_max_s`, but keeps 3 steady calls however slow the model is, and has at most 5000 calls however fast.
+    """
+    estimate_s = max(estimate_ns, 1) / 1e9
+    wanted = max(measurement.block_min_calls, math.ceil(measurement.block_min_s / estimate_s))
+    affordable = math.floor(measurement.block_max_s / estimate_s) - SETTLING_CALLS
+    steady = max(_MIN_STEADY_CALLS, min(wanted, affordable))
+    return min(steady + SETTLING_CALLS, _MAX_CALLS)
+
+
+def block_orders(cells: int, blocks: int, seed: int) -> list[tuple[int, ...]]:
+    """For each block index the order in which the cells run it: a random permutation, then its reverse, then anew.
+
+    So over every two blocks each cell has the same mean position, and a linear drift of the machine cancels.
+    """
+    rng = random.Random(seed)
+    orders: list[tuple[int, ...]] = []
+    while len(orders) < blocks:
+        order = tuple(rng.sample(range(cells), cells))
+        orders += [order, order[::-1]]
+    return orders[:blocks]
+
+
+def looks(measurement: Measurement) -> tuple[int, ...]:
+    """Numbers of rounds after which the data is looked at, at most three: from `rounds`, doubling, to `max_rounds`."""
+    first, last = measurement.rounds, max(measurement.rounds, measurement.max_rounds)
+    counts = [first]
+    while counts[-1] < last:
+        counts.append(min(2 * counts[-1], last))
+    if len(counts) > _MAX_LOOKS:
+        counts = [first, round(math.sqrt(first * last)), last]
+    return tuple(counts)
+
+
+def look_confidence(looks_total: int) -> float:
+    """Confidence of the interval at each look so that all looks together stay within ALPHA.
+
+    Bonferroni: 95 % for one look, 97.5 % for two, 98.33 % for three. It holds however the looks depend on each other.
+    """
+    return 1 - ALPHA / looks_total
