@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import PurePath
+from typing import Any, Literal
+
+import msgspec
 
 from .artifact import Options
 from .canonical import digest, slug
 
-_ID_HASH_CHARS = 8
+_ID_HASH_CHARS = 10
+_ID_PART_CHARS = 32  # so that a long model name does not push the variant out of sight
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +79,7 @@ class Dimension:
     values: tuple[int, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: the ids are computed once and kept
 class Cell:
     """One point of the matrix: model x variant x topology x limits x load x batch x dimensions."""
 
@@ -86,19 +91,35 @@ class Cell:
     batch: int = 1
     dimensions: tuple[Dimension, ...] = ()
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Readable slug plus a hash of the canonical cell, the same wherever it stands in the file."""
-        parts = [self.model.name, self.variant.name, self.topology, f"b{self.batch}", f"t{self.limits.threads}"]
-        parts += [f"{d.name}{'-'.join(map(str, d.values))}" for d in self.dimensions]
-        return f"{slug('.'.join(map(slug, parts)))}.{digest(asdict(self), length=_ID_HASH_CHARS)}"
+        return _readable_id(self, self.model.name, self.variant.name)
 
-    @property
+    @cached_property
     def group_id(self) -> str:
         """Identity of the cells that differ only in their variant: they are measured together."""
         anonymous = replace(self, variant=Variant(name="", source="", adapter=""))
-        parts = [self.model.name, self.topology, f"b{self.batch}", f"t{self.limits.threads}"]
-        return f"{slug('.'.join(map(slug, parts)))}.{digest(asdict(anonymous), length=_ID_HASH_CHARS)}"
+        return _readable_id(anonymous, self.model.name)
+
+
+def _readable_id(cell: Cell, *names: str) -> str:
+    parts = [*names, cell.topology, f"b{cell.batch}", f"t{cell.limits.threads}"]
+    parts += [f"{dimension.name}{'-'.join(map(str, dimension.values))}" for dimension in cell.dimensions]
+    words = ".".join(slug(part)[:_ID_PART_CHARS] for part in parts)
+    return f"{slug(words)}.{digest(_identity(cell), length=_ID_HASH_CHARS)}"
+
+
+def _identity(cell: Cell) -> dict[str, Any]:
+    """What makes a cell this cell: of a path only the last name counts, so that two checkouts agree, and the user's
+    word about a file's trust changes nothing that is measured."""
+    identity: dict[str, Any] = msgspec.to_builtins(cell)
+    model = identity["model"]
+    del model["trusted"]
+    model["inputs_path"] = PurePath(model["inputs_path"]).name
+    if cell.model.kind == "path":
+        model["location"] = PurePath(model["location"]).name
+    return identity
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
