@@ -1,0 +1,36 @@
+"""Framework runtimes behind one contract: `open(artifact, threads=..., options=...)` gives a session to call."""
+
+from __future__ import annotations
+
+from bench.core.plugins import PluginSpec
+
+#: `accepts` are the artifact formats that an adapter can open.
+ADAPTERS: tuple[PluginSpec, ...] = (
+    PluginSpec(
+        name="null",
+        target="bench.adapters.null:ADAPTER",
+        summary="no framework: imitates a model with known times, and fails on request",
+        accepts=("null",),
+    ),
+    PluginSpec(
+        name="onnxruntime",
+        target="bench.adapters.onnxruntime:ADAPTER",
+        summary="ONNX Runtime on the CPU",
+        needs=("onnxruntime",),
+        accepts=("onnx",),
+    ),
+    PluginSpec(
+        name="tensorflow",
+        target="bench.adapters.tensorflow:ADAPTER",
+        summary="TensorFlow graph functions on the CPU, with XLA as an option",
+        needs=("tensorflow",),
+        accepts=("keras", "saved_model", "frozen_graph"),
+    ),
+    PluginSpec(
+        name="torch",
+        target="bench.adapters.torch:ADAPTER",
+        summary="PyTorch on the CPU, eager or compiled",
+        needs=("torch",),
+        accepts=("torch_module", "exported_program", "python_callable"),
+    ),
+)

@@ -1,0 +1,211 @@
+"""The null adapter: no framework and no model, but times, outputs and faults that are known beforehand.
+
+A null model is a JSON object of `Behaviour` fields; `{}` is a call that does nothing. The adapter's options override
+single fields, so that the variants of one null model can differ.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import msgspec
+
+from bench.core.artifact import Artifact, TensorSpec
+from bench.core.errors import TargetError
+
+from .boundary import Call, ModelSession, checked_arrays, zip_shape
+from .faults import trigger
+
+if TYPE_CHECKING:
+    from bench.core.contracts import Array, Batch
+
+Fault = Literal[
+    "none", "segfault", "abort", "exit", "raise", "hang", "native_hang", "memory", "chatty", "flood", "orphan", "nan",
+    "unstable",
+]  # fmt: skip
+Phase = Literal["open", "first_call", "check", "warm", "block"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Behaviour:
+    """What a null model imitates. Waiting is busy, on the monotonic clock, as computing would be.
+
+    `fault` is for testing the harness: at `open`, in the `first_call` of the timed kind, in `check` (`run`), in the
+    next timed call (`warm`), or in timed call number `fault_call` of the session (`block`). `nan` and `unstable`
+    spoil every output instead and need no phase.
+    """
+
+    service_ms: float = 0.0  # of one call
+    jitter_ratio: float = 0.0  # standard deviation of the logarithm of a call's time
+    process_spread_ratio: float = 0.0  # the same for a factor drawn once per process, from seed and process id
+    first_call_ms: float = 0.0  # added to the first call
+    warm_up_calls: int = 0  # so many calls take warm_up_ratio times as long
+    warm_up_ratio: float = 1.0
+    load_ms: float = 0.0  # of opening
+    output_error: float = 0.0  # added to every output, which lies in -1..1
+    seed: int = 0
+    fault: Fault = "none"
+    fault_phase: Phase = "block"
+    fault_call: int = 1000
+    fault_memory_bytes: int = 1 << 40  # where the fault `memory` stops
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Overrides of `Behaviour`, field by field; None keeps what the model's file says."""
+
+    service_ms: float | None = None
+    jitter_ratio: float | None = None
+    process_spread_ratio: float | None = None
+    first_call_ms: float | None = None
+    warm_up_calls: int | None = None
+    warm_up_ratio: float | None = None
+    load_ms: float | None = None
+    output_error: float | None = None
+    seed: int | None = None
+    fault: Fault | None = None
+    fault_phase: Phase | None = None
+    fault_call: int | None = None
+    fault_memory_bytes: int | None = None
+
+
+class Null:
+    """Adapter of null models."""
+
+    Options: ClassVar[type[Any]] = Options
+
+    def open(self, artifact: Artifact, *, threads: int, options: Any) -> NullSession:
+        """Wait `load_ms` and give a session; one thread is all it ever uses, whatever `threads` says."""
+        stored = read_behaviour(Path(artifact.path))
+        overrides = {name: value for name, value in asdict(options).items() if value is not None}
+        behaviour = Behaviour(**(asdict(stored) | overrides))
+        if behaviour.fault_phase == "open":
+            _misbehave(behaviour)
+        _wait_until_ns(time.perf_counter_ns() + round(behaviour.load_ms * 1e6))
+        return NullSession(artifact, behaviour)
+
+
+def read_behaviour(path: Path) -> Behaviour:
+    """The behaviour in a null model's file; TargetError names the wrong field."""
+    try:
+        content = msgspec.json.decode(path.read_bytes())
+        known = Behaviour.__dataclass_fields__
+        unknown = sorted(set(content) - set(known)) if isinstance(content, dict) else ()
+        if unknown:
+            raise TargetError(
+                f"{path}: {', '.join(unknown)}: not words of a null model", hint=f"known: {', '.join(known)}"
+            )
+        return msgspec.convert(content, Behaviour)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise TargetError(
+            f"{path}: not a null model: {error}", hint="a null model is a JSON object, {} at least"
+        ) from error
+
+
+class NullSession(ModelSession):
+    """A session that waits instead of computing; a no-op behaviour binds to a call that does nothing at all."""
+
+    def __init__(self, artifact: Artifact, behaviour: Behaviour) -> None:
+        super().__init__(artifact, versions={"null": "1"}, provider="null", bind=self._bind_call)
+        self._behaviour = behaviour
+        self._random = random.Random(behaviour.seed)
+        self._factor = _process_factor(behaviour)
+        self._calls = 0
+
+    def run(self, batch: Batch) -> Mapping[str, Array]:
+        """One call outside the timed kind: no waiting."""
+        if self._behaviour.fault_phase == "check":
+            _misbehave(self._behaviour)
+        arrays = checked_arrays(self.inputs, batch)
+        outputs = _outputs(self.inputs, self.outputs, arrays, self._behaviour, self._random)
+        return {spec.name: array for spec, array in zip(self.outputs, outputs, strict=True)}
+
+    def _bind_call(self, arrays: list[Array]) -> Call:
+        behaviour = self._behaviour
+        outputs = _outputs(self.inputs, self.outputs, arrays, behaviour, self._random)
+        if not (behaviour.service_ms or behaviour.first_call_ms) and behaviour.fault == "none":
+            return lambda: outputs
+        return self._waiting_call(outputs)
+
+    def _waiting_call(self, outputs: Sequence[Array]) -> Call:
+        behaviour, clock = self._behaviour, time.perf_counter_ns
+        faulty_call = {"first_call": 1, "warm": 2, "block": behaviour.fault_call}.get(behaviour.fault_phase)
+
+        def call() -> Sequence[Array]:
+            started_ns = clock()
+            self._calls += 1
+            if self._calls == faulty_call:
+                _misbehave(behaviour)
+            _wait_until_ns(started_ns + self._service_ns())
+            return outputs
+
+        return call
+
+    def _service_ns(self) -> int:
+        behaviour = self._behaviour
+        service_ms = behaviour.service_ms * self._factor
+        if behaviour.jitter_ratio:
+            service_ms *= math.exp(self._random.gauss(0.0, behaviour.jitter_ratio))
+        if self._calls <= behaviour.warm_up_calls:
+            service_ms *= behaviour.warm_up_ratio
+        if self._calls == 1:
+            service_ms += behaviour.first_call_ms
+        return round(service_ms * 1e6)
+
+
+def _wait_until_ns(deadline_ns: int, clock: Callable[[], int] = time.perf_counter_ns) -> None:
+    while clock() < deadline_ns:
+        pass
+
+
+def _process_factor(behaviour: Behaviour) -> float:
+    """Speed is fixed per process in real runtimes, by page placement: here by a draw from the process id."""
+    draw = random.Random(f"{behaviour.seed}/{os.getpid()}")
+    return math.exp(draw.gauss(0.0, behaviour.process_spread_ratio))
+
+
+def _misbehave(behaviour: Behaviour) -> None:
+    if behaviour.fault not in {"none", "nan", "unstable"}:
+        trigger(behaviour.fault, behaviour.fault_phase, behaviour.fault_memory_bytes)
+
+
+def _outputs(
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    arrays: Sequence[Array],
+    behaviour: Behaviour,
+    noise: random.Random,
+) -> list[Array]:
+    """Outputs that follow from the inputs alone, in -1..1: a sine of the sample's mean, another one per element."""
+    import numpy as np
+
+    sizes = {
+        dim: size
+        for spec, array in zip(inputs, arrays, strict=True)
+        for dim, size in zip_shape(spec, array)
+        if isinstance(dim, str)
+    }
+    error = behaviour.output_error
+    if behaviour.fault == "nan":
+        error = math.nan
+    elif behaviour.fault == "unstable":
+        error += noise.gauss(0.0, 1.0)
+    made = []
+    for spec in outputs:
+        shape = tuple(sizes.get(dim, 1) if isinstance(dim, str) else dim for dim in spec.shape)
+        samples = shape[0] if spec.shape and spec.shape[0] == "batch" else 1
+        means = sum(array.reshape(samples, -1).mean(axis=1, dtype="float64") for array in arrays)
+        phases = np.arange(1, math.prod(shape) // max(samples, 1) + 1)
+        values = np.sin(np.multiply.outer(means, phases)).reshape(shape) + error
+        made.append(values.astype(spec.dtype))
+    return made
+
+
+ADAPTER = Null()
