@@ -1,0 +1,1 @@
+"""What the kernel says of a process: counters around a block, peak memory of a tree, who descends from whom."""
