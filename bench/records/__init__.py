@@ -1,0 +1,25 @@
+"""What a run leaves on disk: frozen manifest, append-only journal, samples; and the views rebuilt from them."""
+
+from .journal import Damage, Journal, read
+from .lock import exclusive_writer
+from .pandas_view import flat_row, frame
+from .run_directory import RunDirectory, RunManifest, create, is_terminal, latest, open_run, run_paths
+from .samples import read_samples, write_samples
+
+__all__ = [
+    "Damage",
+    "Journal",
+    "RunDirectory",
+    "RunManifest",
+    "create",
+    "exclusive_writer",
+    "flat_row",
+    "frame",
+    "is_terminal",
+    "latest",
+    "open_run",
+    "read",
+    "read_samples",
+    "run_paths",
+    "write_samples",
+]
