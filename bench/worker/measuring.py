@@ -81,7 +81,10 @@ class MeasurePerformer:
         if self._job.labelled_path:
             say("accuracy")
             predict_labelled(session, self._job)
-        return {}
+        return {
+            "outputs_path": self._job.outputs_path,
+            "predictions_path": self._job.predictions_path if self._job.labelled_path else "",
+        }
 
     def _warm(self, body: Mapping[str, Any], say: Say) -> Answer:
         from bench.measure.warm_up import is_warm

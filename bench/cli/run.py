@@ -1,0 +1,90 @@
+"""`bench run`: measure a matrix, or a model by path, and say what was found."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.matrix import Matrix
+
+_SOME_CELLS_NOT_OK = 3
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What to run, how much of it, and where results go."""
+    add_matrix_arguments(parser)
+    parser.add_argument("--results", type=Path, default=Path("results"), help="where runs are kept (results)")
+    parser.add_argument("--new", action="store_true", help="start anew instead of resuming an unfinished run")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout instead of the table")
+    parser.add_argument("--no-report", action="store_true", help="do not write report.html")
+    parser.add_argument(
+        "--isolation",
+        choices=("auto", "namespace", "group"),
+        default="auto",
+        help="how worker processes are contained (auto: the best this host allows)",
+    )
+
+
+def add_matrix_arguments(parser: argparse.ArgumentParser) -> None:
+    """The words that choose a matrix, shared by `run` and `plan`."""
+    parser.add_argument(
+        "target", nargs="?", default="", help="matrix file, model file or directory, or zoo name (matrices/default.yaml)"
+    )
+    parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="override a value of the matrix")
+    parser.add_argument("--only", action="append", default=[], metavar="GLOB", help="cells by id or model.variant")
+    parser.add_argument("--quick", action="store_true", help="less measuring: wider intervals, more 'inconclusive'")
+    parser.add_argument("--trust", action="append", default=[], metavar="PATH", help="a model file that may run code")
+    parser.add_argument("--inputs", default="", metavar="FILE", help="your own .npz, .npy or .jsonl for a model by path")
+
+
+def chosen_matrix(words: argparse.Namespace) -> Matrix:
+    """The matrix that the words mean."""
+    from bench import matrix
+
+    choice = {"sets": words.set, "only": words.only, "quick": words.quick, "trusted": words.trust}
+    if not words.target:
+        return matrix.load(matrix.default_path(), **choice)
+    if words.target.endswith((".yaml", ".yml")):
+        return matrix.load(Path(words.target), **choice)
+    return matrix.matrix_for_model(words.target, inputs=words.inputs, **choice)
+
+
+def execute(words: argparse.Namespace) -> int:
+    """Run, print the table or the JSON object, write the report."""
+    from bench import report, runner
+    from bench.cli.progress import Progress
+
+    matrix = chosen_matrix(words)
+    with Progress(sys.stderr) as progress:
+        result = runner.run(
+            matrix,
+            runner.RunOptions(
+                results_dir=words.results,
+                resume=not words.new,
+                isolation=words.isolation,
+                command_line=shlex.join(sys.argv),
+            ),
+            progress,
+        )
+    page = None if words.no_report else report.write_html(result.run_dir)
+    if words.json:
+        print(report.run_json(result.run_dir))
+    else:
+        report.print_run(result.run_dir, sys.stdout)
+        runner.print_spent(result, sys.stdout)
+        if page is not None:
+            print(f"report: {page}")
+    return _exit_code(result)
+
+
+def _exit_code(result: object) -> int:
+    from bench.runner import RunResult
+
+    assert isinstance(result, RunResult)
+    if result.interrupted_by is not None:
+        return 128 + result.interrupted_by
+    return 0 if all(record.outcome.status == "ok" for record in result.records) else _SOME_CELLS_NOT_OK

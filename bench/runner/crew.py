@@ -1,0 +1,129 @@
+"""Workers as the runner uses them: a job becomes a child, questions go out a few at a time, deaths become outcomes."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.core.cell import Limits
+from bench.core.files import write_atomic
+from bench.core.job import Job
+from bench.core.results import Outcome
+from bench.supervise import (
+    Answer,
+    Child,
+    ChildError,
+    Death,
+    ProcessSpec,
+    Supervisor,
+    Ticket,
+    worker_environment,
+)
+
+Reply = Answer | ChildError | Death
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """One verb for one child."""
+
+    child: Child
+    verb: str
+    body: dict[str, Any] = field(default_factory=dict)
+
+
+class Crew:
+    """Starts children for jobs and asks them, within one supervisor and one run directory."""
+
+    def __init__(self, supervisor: Supervisor, run_dir: Path, *, width: int, deadline_s: float, seed: int) -> None:
+        self._supervisor = supervisor
+        self._run_dir = run_dir
+        self._width = width
+        self._deadline_s = deadline_s
+        self._random = random.Random(seed)
+
+    @property
+    def isolation(self) -> str:
+        """How the children are contained."""
+        return self._supervisor.isolation
+
+    @property
+    def width(self) -> int:
+        """How many children may work side by side while nothing is timed."""
+        return self._width
+
+    def hire(self, job: Job, name: str, limits: Limits | None = None) -> Child:
+        """Write the job's file and start its child; HostError when the child cannot be started or limited."""
+        limits = limits or Limits(threads=self._width)
+        job_path = self._run_dir / "jobs" / f"{name}.json"
+        write_atomic(job_path, msgspec.json.format(msgspec.json.encode(job)))
+        environment = worker_environment(
+            os.environ,
+            limits.threads,
+            fallback_home=self._run_dir / "home",
+            seed=self._random.getrandbits(32),
+        )
+        return self._supervisor.start(
+            ProcessSpec(
+                name=name,
+                argv=(sys.executable, "-m", "bench.worker", str(job_path)),
+                environment=environment,
+                working_dir=self._run_dir,
+                log_path=self._run_dir / "logs" / f"{name}.log",
+                cpu_ids=limits.cpu_ids,
+                memory_limit_bytes=limits.memory_limit_bytes,
+            )
+        )
+
+    def ask(self, child: Child, verb: str, body: dict[str, Any] | None = None) -> Reply:
+        """Put one question and wait for its reply."""
+        ticket = self.post(Question(child=child, verb=verb, body=body or {}))
+        return self.await_some([ticket])[ticket]
+
+    def post(self, question: Question) -> Ticket:
+        """Put a question without waiting."""
+        return self._supervisor.ask(question.child, question.verb, question.body, deadline_s=self._deadline_s)
+
+    def await_some(self, tickets: Iterable[Ticket]) -> dict[Ticket, Reply]:
+        """Sleep until at least one ticket has its reply."""
+        return self._supervisor.gather(tickets, at_least=1)
+
+    def ask_each(self, questions: Sequence[Question]) -> Iterator[tuple[int, Reply]]:
+        """Put questions, never more than `width` at a time, and yield (position, reply) as replies come in."""
+        waiting = deque(enumerate(questions))
+        pending: dict[Ticket, int] = {}
+        while waiting or pending:
+            while waiting and len(pending) < self._width:
+                position, question = waiting.popleft()
+                pending[self.post(question)] = position
+            for ticket, reply in self.await_some(pending).items():
+                yield pending.pop(ticket), reply
+
+    def dismiss(self, child: Child) -> None:
+        """End a child and its whole tree."""
+        self._supervisor.stop(child)
+
+
+def outcome_of(reply: ChildError | Death) -> Outcome:
+    """A reply that is no answer, as the cell's outcome in words."""
+    if isinstance(reply, ChildError):
+        return Outcome(
+            status=reply.status,
+            reason=f"{reply.message} (in {reply.phase or 'open'})",
+            hint=reply.hint,
+            culprit=reply.culprit,
+            phase=reply.phase,
+            log_tail=reply.traceback[-2000:],
+        )
+    status = "failed" if reply.status == "ok" else reply.status
+    return Outcome(
+        status=status, reason=reply.reason, culprit="target", phase=reply.phase, log_tail=reply.log_tail
+    )

@@ -1,0 +1,76 @@
+"""What is gathered of a cell while its group runs: from a prepared artifact to the raw rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bench.core.artifact import Artifact
+from bench.core.block import Block
+from bench.core.cell import Cell
+from bench.core.results import Outcome
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pool:
+    """The inputs that all variants of a group share."""
+
+    path: str
+    sha256: str
+    labelled_path: str  # empty: no labels
+    metric: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """A cell ready to be measured."""
+
+    cell: Cell
+    artifact: Artifact
+    pool: Pool
+    source_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """What a worker said of itself on opening."""
+
+    import_s: float
+    load_s: float
+    first_call_ms: float
+    provider: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoundOfCell:
+    """What one fresh process of a cell yielded; `outcome` says why it is incomplete, None when it is whole."""
+
+    round: int
+    outcome: Outcome | None = None
+    opened: Opened | None = None
+    warm_up_s: float | None = None
+    blocks: tuple[Block, ...] = ()
+    rotating_ns: tuple[int, ...] = ()  # steady calls of the one block with inputs that change, where there was one
+    peak_memory_bytes: int | None = None
+    cpu_ids: tuple[int, ...] = ()
+    outputs_path: str = ""
+    predictions_path: str = ""
+
+
+@dataclass(kw_only=True, slots=True)
+class CellRun:
+    """A cell with the rounds it has had so far."""
+
+    prepared: Prepared
+    rounds: list[RoundOfCell] = field(default_factory=list)
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """Why the cell cannot be measured any more: the first round that did not end well."""
+        return next((result.outcome for result in self.rounds if result.outcome is not None), None)
+
+    @property
+    def blocks_by_round(self) -> dict[int, tuple[Block, ...]]:
+        """Blocks of the whole rounds."""
+        return {result.round: result.blocks for result in self.rounds if result.blocks and result.outcome is None}
