@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,13 +16,15 @@ if TYPE_CHECKING:
 Call = Callable[[], "Sequence[Array]"]
 
 _LINE_MAX_CHARS = 300
+_TERMINAL_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # Keras writes some of its messages in bold
 #: How ONNX Runtime, PyTorch and TensorFlow say that memory ran out; they raise no MemoryError.
 _OUT_OF_MEMORY = ("bad_alloc", "Failed to allocate memory", "can't allocate memory", "OOM when allocating")
 
 
 def one_line(error: BaseException) -> str:
     """The first line of an exception's text, cut to 300 characters; its type where the text alone says nothing."""
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    plain = _TERMINAL_COLOUR.sub("", str(error))
+    text = next((line.strip() for line in plain.splitlines() if line.strip()), "")
     if not text or isinstance(error, KeyError):
         text = f"{type(error).__name__} {text}".strip()
     return text[:_LINE_MAX_CHARS]

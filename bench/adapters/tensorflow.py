@@ -1,0 +1,222 @@
+"""TensorFlow on the CPU: every format becomes one graph function, called with ready tensors; `predict` is never used.
+
+TensorFlow sizes its pools once per process, so a process opens models with one number of threads only.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from bench.core.artifact import Artifact
+from bench.core.errors import TargetError
+
+from .boundary import Call, ModelSession, as_target_error
+
+if TYPE_CHECKING:
+    from bench.core.contracts import Array
+
+# Both are read when the libraries are imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+os.environ["KERAS_BACKEND"] = "tensorflow"
+
+#: The signature that is served, by TensorFlow's own convention.
+SIGNATURE = "serving_default"
+
+
+class Loaded(NamedTuple):
+    """A function of one tensor per input, giving one tensor per output, both in the artifact's order.
+
+    `owner` holds the variables, which a traced function refers to weakly: it must live as long as the function.
+    """
+
+    function: Callable[..., Sequence[Any]]
+    owner: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """`xla` compiles the function for the shapes it sees; the compilation is part of the first call."""
+
+    xla: bool = False
+
+
+class TensorFlow:
+    """Adapter of Keras archives, SavedModels and frozen graphs."""
+
+    Options: ClassVar[type[Any]] = Options
+
+    def open(self, artifact: Artifact, *, threads: int, options: Any) -> ModelSession:
+        """Load the model as one graph function on the CPU; TargetError says why it cannot be."""
+        import tensorflow as tf
+
+        _size_pools(threads)
+        load = {"keras": _keras, "saved_model": _saved_model, "frozen_graph": _frozen_graph}[artifact.format]
+        with as_target_error(f"{artifact.path}: TensorFlow cannot open it as {artifact.format}"):
+            loaded = _traced(load(artifact), artifact, xla=options.xla)
+        versions = {"tensorflow": tf.__version__}
+        if artifact.format == "keras":
+            import keras
+
+            versions["keras"] = keras.__version__
+        provider = "CPU, XLA" if options.xla else "CPU"
+        return ModelSession(artifact, versions=versions, provider=provider, bind=partial(_bind, loaded))
+
+
+def _size_pools(threads: int) -> None:
+    import tensorflow as tf
+
+    settings = tf.config.threading
+    wanted = (threads, 1)
+    try:
+        settings.set_intra_op_parallelism_threads(threads)
+        settings.set_inter_op_parallelism_threads(1)
+        tf.config.set_visible_devices([], "GPU")
+    except RuntimeError as error:  # already running: only a problem if it runs otherwise than asked
+        seen = (settings.get_intra_op_parallelism_threads(), settings.get_inter_op_parallelism_threads())
+        if seen != wanted:
+            raise TargetError(
+                f"TensorFlow already runs in this process with {seen[0]} threads, {threads} were asked for",
+                hint="open the model in a process of its own",
+            ) from error
+
+
+def _traced(loaded: Loaded, artifact: Artifact, *, xla: bool) -> Loaded:
+    """The same function as one graph for the artifact's signature: calling it runs no Python of the model."""
+    import tensorflow as tf
+
+    specs = [
+        tf.TensorSpec([None if isinstance(dim, str) else dim for dim in spec.shape], _element_type(spec.dtype))
+        for spec in artifact.inputs
+    ]
+    graph_function = tf.function(loaded.function, autograph=False, jit_compile=True if xla else None)
+    return Loaded(graph_function.get_concrete_function(*specs), loaded.owner)
+
+
+def _element_type(name: str) -> Any:
+    import tensorflow as tf
+
+    return tf.string if name == "str" else tf.dtypes.as_dtype(name)
+
+
+def _bind(loaded: Loaded, arrays: list[Array]) -> Call:
+    """Tensors made beforehand; each output is copied out of TensorFlow's memory, as a caller needs it."""
+    import tensorflow as tf
+
+    tensors = [tf.constant(array) for array in arrays]
+
+    def call() -> Sequence[Array]:
+        return [output.numpy() for output in loaded.function(*tensors)]
+
+    return call
+
+
+def _keras(artifact: Artifact) -> Loaded:
+    import tensorflow as tf
+
+    model = load_keras(Path(artifact.path))
+    names = [spec.native_name for spec in artifact.outputs]
+
+    def inference(*tensors: Any) -> Sequence[Any]:
+        outputs = model(_keras_inputs(model, artifact, tensors), training=False)
+        if isinstance(outputs, Mapping):
+            return [outputs[name] for name in names]
+        flat: list[Any] = tf.nest.flatten(outputs)
+        return flat
+
+    return Loaded(inference, model)
+
+
+def _keras_inputs(model: Any, artifact: Artifact, tensors: Sequence[Any]) -> Any:
+    """A tensor where the model was built with one, else a dictionary, which also serves for a list."""
+    import keras
+
+    if isinstance(model, keras.Sequential) or not isinstance(model.input, list | tuple | Mapping):
+        return tensors[0]
+    if len(tensors) == 1:
+        return {model.inputs[0].name: tensors[0]}
+    return {spec.native_name: tensor for spec, tensor in zip(artifact.inputs, tensors, strict=True)}
+
+
+def load_keras(path: Path) -> Any:
+    """The Keras model in a file, refusing code inside it (`safe_mode`), without its optimizer."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise TargetError(f"Keras runs on {keras.backend.backend()} in this process", hint="unset KERAS_BACKEND")
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
+
+
+def _saved_model(artifact: Artifact) -> Loaded:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(artifact.path)
+    signature = loaded.signatures[pick_signature(list(loaded.signatures))]
+    input_names = [spec.native_name for spec in artifact.inputs]
+    output_names = [spec.native_name for spec in artifact.outputs]
+    missing = set(input_names) - set(signature.structured_input_signature[1])
+    missing |= set(output_names) - set(signature.structured_outputs)
+    if missing:
+        raise TargetError(f"{artifact.path}: its signature names no {', '.join(sorted(missing))}")
+
+    def inference(*tensors: Any) -> Sequence[Any]:
+        outputs = signature(**dict(zip(input_names, tensors, strict=True)))
+        return [outputs[name] for name in output_names]
+
+    return Loaded(inference, loaded)
+
+
+def pick_signature(names: Sequence[str]) -> str:
+    """`serving_default`, or the only one there is; TargetError when neither."""
+    usable = [name for name in names if not name.startswith("__")]
+    if SIGNATURE in usable:
+        return SIGNATURE
+    if len(usable) == 1:
+        return usable[0]
+    raise TargetError(
+        f"the SavedModel has no signature {SIGNATURE!r}, but {sorted(usable) or 'none at all'}",
+        hint="save it with tf.saved_model.save(model, path, signatures=function), or with keras' model.export(path)",
+    )
+
+
+def _frozen_graph(artifact: Artifact) -> Loaded:
+    """The graph imported into a function, its placeholders replaced by the arguments.
+
+    `wrap_function(...).prune(...)`, the usual way, costs about 1.5 ms more on every call (TensorFlow 2.21).
+    """
+    import tensorflow as tf
+
+    graph = read_graph(Path(artifact.path))
+    inputs = [tensor_name(spec.native_name) for spec in artifact.inputs]
+    outputs = [tensor_name(spec.native_name) for spec in artifact.outputs]
+
+    def inference(*tensors: Any) -> Sequence[Any]:
+        mapping = dict(zip(inputs, tensors, strict=True))
+        imported: list[Any] = tf.graph_util.import_graph_def(graph, mapping, outputs, name="")
+        return imported
+
+    return Loaded(inference, None)
+
+
+def tensor_name(name: str) -> str:
+    """`node:0` for a node's bare name."""
+    return name if ":" in name else f"{name}:0"
+
+
+def read_graph(path: Path) -> Any:
+    """The GraphDef in a .pb file; TargetError when it holds none."""
+    from tensorflow.core.framework.graph_pb2 import GraphDef
+
+    graph = GraphDef()
+    with as_target_error(f"{path}: not a frozen graph", hint="a frozen graph is a binary GraphDef"):
+        graph.ParseFromString(path.read_bytes())
+    if not graph.node:
+        raise TargetError(f"{path}: not a frozen graph: it has no nodes", hint="a frozen graph is a binary GraphDef")
+    return graph
+
+
+ADAPTER = TensorFlow()

@@ -1,0 +1,154 @@
+"""PyTorch on the CPU: modules, exported programs and the user's own callables, eager or through `torch.compile`.
+
+Exported programs and callables run code when they are loaded; whether the user trusts them is asked long before a
+file comes here (`bench.core.trust`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bench.core.artifact import Artifact
+from bench.core.errors import TargetError
+from bench.core.formats import split_callable
+from bench.core.torch_module import load_torch_module
+
+from .boundary import Call, ModelSession, as_target_error
+
+if TYPE_CHECKING:
+    from bench.core.contracts import Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """`compile` hands the model to `torch.compile` in its default mode; the compilation is part of the first call."""
+
+    compile: bool = False
+
+
+class Torch:
+    """Adapter of torch_module directories, .pt2 files and `file.py:function` callables."""
+
+    Options: ClassVar[type[Any]] = Options
+
+    def open(self, artifact: Artifact, *, threads: int, options: Any) -> ModelSession:
+        """Load the model in inference mode; TargetError says why it cannot be."""
+        import torch
+
+        _size_pools(threads)
+        loaders: Mapping[str, Callable[[str], Any]] = {
+            "torch_module": lambda path: load_torch_module(Path(path)),
+            "exported_program": lambda path: load_exported(Path(path)).module(),
+            "python_callable": lambda path: load_callable(path)(),
+        }
+        with as_target_error(f"{artifact.path}: PyTorch cannot open it as {artifact.format}"):
+            model = loaders[artifact.format](artifact.path)
+        if not callable(model):
+            raise TargetError(
+                f"{artifact.path}: returned {type(model).__name__}, not a model",
+                hint="let the function return a torch.nn.Module, or a callable that takes and returns tensors",
+            )
+        if artifact.format == "python_callable" and isinstance(model, torch.nn.Module):
+            model.eval()
+        provider = _device(model)
+        if options.compile:
+            model, provider = _compiled(model), f"{provider}, torch.compile"
+        names = [spec.native_name for spec in artifact.outputs]
+        return ModelSession(
+            artifact, versions={"torch": torch.__version__}, provider=provider, bind=partial(_bind, model, names)
+        )
+
+
+def _size_pools(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+    if torch.get_num_interop_threads() != 1:
+        try:
+            torch.set_num_interop_threads(1)
+        except RuntimeError as error:
+            raise TargetError(
+                f"PyTorch already runs {torch.get_num_interop_threads()} inter-op threads in this process",
+                hint="open the model in a process of its own",
+            ) from error
+
+
+def _device(model: Callable[..., Any]) -> str:
+    """Where the parameters lie; a callable without any is given tensors on the CPU."""
+    import torch
+
+    parameters = model.parameters() if isinstance(model, torch.nn.Module) else iter(())
+    return next((str(parameter.device) for parameter in parameters), "cpu")
+
+
+def _compiled(model: Callable[..., Any]) -> Callable[..., Any]:
+    import torch
+
+    # Read when the compiler is imported: otherwise a pool of compiler processes stays beside the measured one.
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    compiled: Callable[..., Any] = torch.compile(model)
+    return compiled
+
+
+def load_exported(path: Path) -> Any:
+    """The exported program in a .pt2 file. This runs code that the file may hold."""
+    import torch
+
+    with as_target_error(f"{path}: not an exported program", hint="save it with torch.export.save"):
+        return torch.export.load(path)
+
+
+def load_callable(location: str) -> Callable[[], Any]:
+    """The function named by `file.py:function`. This runs the file."""
+    parts = split_callable(location)
+    if parts is None:
+        raise TargetError(f"{location}: not of the form file.py:function")
+    path, function_name = parts
+    spec = importlib.util.spec_from_file_location(f"deploybench_user_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise TargetError(f"{path}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and others look their own module up while it is being run
+    with as_target_error(f"{path}: cannot be imported"):
+        spec.loader.exec_module(module)
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise TargetError(f"{path}: defines no function {function_name!r}", hint="name it as file.py:function")
+    made: Callable[[], Any] = function
+    return made
+
+
+def in_order(outputs: Any, names: Sequence[str]) -> Sequence[Any]:
+    """A model's answer as a sequence of tensors: mappings by name, sequences and single tensors as they come."""
+    if isinstance(outputs, Mapping):
+        return [outputs[name] for name in names]
+    return outputs if isinstance(outputs, list | tuple) else (outputs,)
+
+
+def _bind(model: Callable[..., Any], names: Sequence[str], arrays: list[Array]) -> Call:
+    """Tensors of PyTorch's own, aligned as it likes them, so that no model writes into the caller's arrays. Outputs
+    are read in place, for every call allocates its own.
+
+    Inference mode is entered in the call, as in service: it is a property of the calling thread, and costs 2 us.
+    """
+    import torch
+
+    tensors = [torch.from_numpy(array).clone() for array in arrays]
+    inference_mode = torch.inference_mode
+
+    def call() -> Sequence[Array]:
+        with inference_mode():
+            outputs = model(*tensors)
+        return [output.numpy() for output in in_order(outputs, names)]
+
+    return call
+
+
+ADAPTER = Torch()
