@@ -1,0 +1,101 @@
+"""Tiny valid inputs for tracing a model, and the check that a made model answers them soundly.
+
+Not for measuring and not for judging fidelity: that takes real inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .artifact import TensorSpec
+from .errors import StepFailed
+
+if TYPE_CHECKING:
+    from .contracts import Array, Batch
+
+#: Tracing fixes sizes 0 and 1 for good, so a dynamic dimension is traced with at least two.
+TRACE_BATCH = 2
+_TRACE_SIZE = 32  # of a named dimension that is not the batch: enough for most networks, below most length limits
+_SIZE_STEP = 8  # two dimensions of different names never get the same size, or tracing could take them for one
+
+
+def trace_batch(inputs: Sequence[TensorSpec], calibration: Sequence[Batch]) -> dict[str, Array]:
+    """One batch in which every named dimension is at least two; made from real samples where there are any."""
+    if calibration:
+        return _resized(inputs, calibration[0], TRACE_BATCH)
+    return _made_up(inputs, batch=TRACE_BATCH, size=_TRACE_SIZE)
+
+
+def check_batches(inputs: Sequence[TensorSpec], calibration: Sequence[Batch]) -> list[dict[str, Array]]:
+    """Batches of one and of three samples: other sizes than `trace_batch`, so that a size fixed by tracing shows."""
+    if calibration:
+        return [_resized(inputs, calibration[-1], batch) for batch in (1, 3)]
+    return [_made_up(inputs, batch=1, size=_TRACE_SIZE), _made_up(inputs, batch=3, size=_TRACE_SIZE + 2 * _SIZE_STEP)]
+
+
+def _resized(inputs: Sequence[TensorSpec], batch: Batch, size: int) -> dict[str, Array]:
+    """`batch` repeated or cut to `size` samples; other named dimensions of size one are doubled."""
+    import numpy as np
+
+    resized: dict[str, Array] = {}
+    for spec in inputs:
+        array = np.asarray(batch[spec.name])
+        for axis, dimension in enumerate(spec.shape):
+            if not isinstance(dimension, str):
+                continue
+            wanted = size if axis == 0 else max(TRACE_BATCH, array.shape[axis])
+            array = np.take(array, np.arange(wanted) % array.shape[axis], axis=axis)
+        resized[spec.name] = np.ascontiguousarray(array)
+    return resized
+
+
+def _made_up(inputs: Sequence[TensorSpec], *, batch: int, size: int) -> dict[str, Array]:
+    sizes: dict[str, int] = {spec.shape[0]: batch for spec in inputs if spec.shape and isinstance(spec.shape[0], str)}
+    for dimension in (dimension for spec in inputs for dimension in spec.shape):
+        if isinstance(dimension, str) and dimension not in sizes:
+            sizes[dimension] = size
+            size += _SIZE_STEP
+    return {
+        spec.name: _values(spec, tuple(sizes[d] if isinstance(d, str) else d for d in spec.shape)) for spec in inputs
+    }
+
+
+def _values(spec: TensorSpec, shape: tuple[int, ...]) -> Array:
+    """Floats from 0 to 1, masks of ones, and integers 0 and 1: within every embedding table of two rows."""
+    import numpy as np
+
+    dtype = np.dtype(spec.dtype)
+    if dtype.kind == "f":
+        return np.random.default_rng(0).random(shape).astype(dtype)
+    if dtype.kind == "b" or (dtype.kind in "iu" and "mask" in spec.name):
+        return np.ones(shape, dtype)
+    if dtype.kind in "iu":
+        return np.resize(np.array([1, 0], dtype), shape)
+    raise ValueError(f"input {spec.name!r} has dtype {spec.dtype}, and no example of it can be made up")
+
+
+def require_sound(step: str, expected: Mapping[str, Any], actual: Mapping[str, Any]) -> None:
+    """StepFailed unless `actual` has the outputs of the source in `expected`: names, dtypes, shapes, and finite
+    wherever the source's are. How close the values are is judged later, on real inputs."""
+    import numpy as np
+
+    hint = "the tool reported success all the same; try other options, or leave the variant out"
+    for name, reference in expected.items():
+        if name not in actual:
+            raise StepFailed(f"{step} made a model without the output {name!r}", hint=hint)
+        result = actual[name]
+        if result.dtype != reference.dtype or result.shape != reference.shape:
+            raise StepFailed(
+                f"{step} made a model whose output {name!r} is {result.dtype}{list(result.shape)}, "
+                f"where the source gives {reference.dtype}{list(reference.shape)}",
+                hint=hint,
+            )
+        if reference.dtype.kind == "f":
+            broken = int(np.count_nonzero(np.isfinite(reference) & ~np.isfinite(result)))
+            if broken:
+                raise StepFailed(
+                    f"{step} made a model whose output {name!r} has {broken} of {result.size} values not finite "
+                    "where the source's are",
+                    hint=hint,
+                )

@@ -1,0 +1,60 @@
+"""What every optimizer and converter does the same way: say why it cannot run, and fail in one line with a way out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .artifact import Artifact, Change
+from .errors import BenchError, StepFailed
+from .plugins import lookup
+
+_SUMMARY_MAX_CHARS = 300
+
+
+def table_blockers(step: str, source_format: str) -> list[str]:
+    """Reasons that the table line of `step` alone gives, without importing any framework."""
+    spec = lookup("steps", step)
+    reasons = []
+    if source_format not in spec.accepts:
+        formats = " or ".join(spec.accepts)
+        reasons.append(f"{step} reads {formats}, not {source_format}: put a step before it that makes {formats}")
+    missing = spec.missing_packages()
+    if missing:
+        reasons.append(f"{step} needs {', '.join(missing)}, not installed: pip install {' '.join(missing)}")
+    return reasons
+
+
+@contextmanager
+def only_step_failures(step: str, source: Artifact, *, hint: str) -> Iterator[None]:
+    """Turn whatever a library raises inside into one StepFailed that names the step, the source and the cause.
+
+    The library's own traceback stays chained below, for the log.
+    """
+    try:
+        yield
+    except StepFailed:
+        raise
+    except BenchError as error:
+        raise StepFailed(f"{step}: {error.message}", hint=error.hint or hint) from error
+    except Exception as error:
+        raise StepFailed(f"{step}: {source.path}: {summary_of(error)}", hint=hint) from error
+
+
+def summary_of(error: BaseException) -> str:
+    """Type and first telling line of a foreign exception, cut to a readable length."""
+    lines = (line.strip() for line in str(error).splitlines())
+    first = next((line for line in lines if line), "")
+    text = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    return text if len(text) <= _SUMMARY_MAX_CHARS else text[: _SUMMARY_MAX_CHARS - 1] + "…"
+
+
+def count_changes(before: Counter[str], after: Counter[str], bytes_before: int, bytes_after: int) -> tuple[Change, ...]:
+    """Bytes, nodes, and each operator whose number changed, from how often each operator stands in a graph."""
+    operators = sorted(name for name in before.keys() | after.keys() if before[name] != after[name])
+    return (
+        Change(what="bytes", before=bytes_before, after=bytes_after),
+        Change(what="nodes", before=before.total(), after=after.total()),
+        *(Change(what=f"operator {name}", before=before[name], after=after[name]) for name in operators),
+    )

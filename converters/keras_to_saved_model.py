@@ -1,0 +1,116 @@
+"""Write a Keras model as a SavedModel with one named serving signature."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.core.artifact import Artifact, Change, TensorSpec
+from bench.core.contracts import StepResult
+from bench.core.errors import StepFailed
+from bench.core.examples import check_batches, require_sound
+from bench.core.files import tree_size_bytes
+from bench.core.saved_model import run_function, serving_function
+from bench.core.steps import only_step_failures, table_blockers
+
+if TYPE_CHECKING:
+    from bench.core.contracts import Batch
+
+_NAME = "keras_to_saved_model"
+_HINT = "save the model with model.save('model.keras'), without custom objects; the log holds Keras's own words"
+_BACKEND_HINT = "set KERAS_BACKEND=tensorflow"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KerasToSavedModelOptions:
+    """There is nothing to choose."""
+
+
+class KerasToSavedModel:
+    """`tf.saved_model.save` of a module that holds the model's variables and one function, and nothing else."""
+
+    Options = KerasToSavedModelOptions
+
+    def blockers(self, source_format: str, options: KerasToSavedModelOptions) -> Sequence[str]:
+        """What the table line says is missing, and a Keras that was told to use another backend."""
+        reasons = table_blockers(_NAME, source_format)
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        if backend != "tensorflow":
+            reasons.append(f"Keras uses the backend {backend} here: {_BACKEND_HINT}")
+        return reasons
+
+    def apply(
+        self, source: Artifact, options: KerasToSavedModelOptions, out_dir: Path, calibration: Sequence[Batch]
+    ) -> StepResult:
+        """Write the directory `saved_model`; its signature uses the canonical names."""
+        with only_step_failures(_NAME, source, hint=_HINT):
+            return _convert(source, out_dir, calibration)
+
+
+def _convert(source: Artifact, out_dir: Path, calibration: Sequence[Batch]) -> StepResult:
+    import keras
+    import tensorflow as tf
+
+    if keras.backend.backend() != "tensorflow":
+        raise StepFailed(f"{_NAME}: Keras uses the backend {keras.backend.backend()} here", hint=_BACKEND_HINT)
+    model = keras.models.load_model(source.path, compile=False)
+    inputs, outputs = _named(source.inputs), _named(source.outputs)
+    order_in = _order([tensor.name for tensor in model.inputs], source.inputs, "inputs")
+    order_out = _order(model.output_names, source.outputs, "outputs")
+
+    def serve(*tensors: Any) -> dict[str, Any]:
+        answer = model(keras.tree.pack_sequence_as(model.input, [tensors[i] for i in order_in]), training=False)
+        flat = keras.tree.flatten(answer)
+        return {spec.native_name: flat[order_out.index(i)] for i, spec in enumerate(outputs)}
+
+    signature = [
+        tf.TensorSpec([None if isinstance(size, str) else size for size in spec.shape], spec.dtype, spec.native_name)
+        for spec in inputs
+    ]
+    # Only variables and the function: a module that holds the model itself is saved with names that the loader of
+    # TensorFlow 1, which serving binaries use, cannot restore; model.export() would store every variable twice.
+    holder = tf.Module()
+    holder.variables_of_model = [variable.value for variable in model.variables]
+    holder.serve = tf.function(serve, input_signature=signature, autograph=False)
+    path = out_dir / "saved_model"
+    tf.saved_model.save(holder, str(path), signatures=holder.serve)
+
+    reloaded = serving_function(path, inputs, outputs)
+    for batch in check_batches(inputs, calibration):
+        answer = holder.serve(*(tf.constant(batch[spec.name]) for spec in inputs))
+        expected = {spec.name: answer[spec.native_name].numpy() for spec in outputs}
+        require_sound(_NAME, expected, run_function(reloaded, batch, inputs, outputs))
+    changes = (
+        Change(what="bytes", before=source.size_bytes, after=tree_size_bytes(path)),
+        Change(what="variables", before=len(model.variables), after=len(tf.train.list_variables(_variables(path)))),
+    )
+    return StepResult(format="saved_model", path=path, inputs=inputs, outputs=outputs, changes=changes)
+
+
+def _named(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """Signature names are Python identifiers, so a canonical name that is none gets a native one."""
+    return tuple(replace(spec, native=re.sub(r"\W|^(?=\d)", "_", spec.name, flags=re.ASCII)) for spec in specs)
+
+
+def _order(names: Sequence[str], specs: Sequence[TensorSpec], what: str) -> list[int]:
+    """For each of the model's own tensors the place of its spec: by name where all names agree, else by position."""
+    if len(names) != len(specs):
+        raise StepFailed(
+            f"{_NAME}: the Keras model has {len(names)} {what} and its description {len(specs)}",
+            hint="build the artifact again",
+        )
+    natives = [spec.native_name for spec in specs]
+    if sorted(names) == sorted(natives):
+        return [natives.index(name) for name in names]
+    return list(range(len(specs)))
+
+
+def _variables(path: Path) -> str:
+    return str(path / "variables" / "variables")
+
+
+STEP = KerasToSavedModel()

@@ -1,0 +1,86 @@
+"""Write a SavedModel as ONNX, with tf2onnx."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.core.artifact import Artifact, Change
+from bench.core.contracts import StepResult
+from bench.core.examples import check_batches, require_sound
+from bench.core.onnx_file import model_size_bytes, run_onnx
+from bench.core.saved_model import run_function, serving_function
+from bench.core.steps import only_step_failures, table_blockers
+
+from .onnx_interface import name_interface
+
+if TYPE_CHECKING:
+    from bench.core.contracts import Batch
+
+_NAME = "saved_model_to_onnx"
+_HINT = "an operator may have no ONNX form; the log holds tf2onnx's own words"
+_OPSET = 18  # the newest that tf2onnx writes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SavedModelToOnnxOptions:
+    """There is nothing to choose."""
+
+
+class SavedModelToOnnx:
+    """`tf2onnx.convert.from_function` over the serving signature, opset 18, every named dimension dynamic."""
+
+    Options = SavedModelToOnnxOptions
+
+    def blockers(self, source_format: str, options: SavedModelToOnnxOptions) -> Sequence[str]:
+        """What the table line says is missing."""
+        return table_blockers(_NAME, source_format)
+
+    def apply(
+        self, source: Artifact, options: SavedModelToOnnxOptions, out_dir: Path, calibration: Sequence[Batch]
+    ) -> StepResult:
+        """Write `model.onnx`, named by canonical names; the layout of images stays channels last."""
+        with only_step_failures(_NAME, source, hint=_HINT):
+            return _convert(source, out_dir, calibration)
+
+
+def _convert(source: Artifact, out_dir: Path, calibration: Sequence[Batch]) -> StepResult:
+    import onnx
+    import tf2onnx
+
+    serve = serving_function(Path(source.path), source.inputs, source.outputs)
+    model, _ = tf2onnx.convert.from_function(
+        serve, input_signature=serve.input_signature, opset=_OPSET, custom_op_handlers={"Erfc": (_write_erfc, [])}
+    )
+    inputs = tuple(replace(spec, native="") for spec in source.inputs)
+    outputs = tuple(replace(spec, native="") for spec in source.outputs)
+    name_interface(_NAME, model, inputs, outputs)
+    path = out_dir / "model.onnx"
+    onnx.save(model, path)
+
+    batches = check_batches(inputs, calibration)
+    for batch, answer in zip(batches, run_onnx(path, batches, inputs, outputs), strict=True):
+        require_sound(_NAME, run_function(serve, batch, source.inputs, source.outputs), answer)
+    variables = serve.get_concrete_function().captured_inputs
+    changes = (
+        Change(what="bytes", before=source.size_bytes, after=model_size_bytes(path)),
+        Change(what="tensors", before=len(variables), after=len(model.graph.initializer)),
+    )
+    return StepResult(format="onnx", path=path, inputs=inputs, outputs=outputs, changes=changes)
+
+
+def _write_erfc(context: Any, node: Any, name: str, _arguments: Sequence[Any]) -> None:
+    """erfc(x) = 1 - erf(x). tf2onnx alone leaves the node as it is, though ONNX has no such operator."""
+    import numpy as np
+
+    dtype, shape = context.get_dtype(node.output[0]), context.get_shape(node.output[0])
+    one = context.make_const(f"{name}_one", np.ones((), np.float32))
+    source, outputs = node.input[0], node.output
+    context.remove_node(node.name)
+    erf = context.make_node("Erf", [source], dtypes=[dtype], shapes=[shape])
+    context.make_node("Sub", [one.output[0], erf.output[0]], outputs=outputs, name=name, dtypes=[dtype], shapes=[shape])
+
+
+STEP = SavedModelToOnnx()

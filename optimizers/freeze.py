@@ -1,0 +1,78 @@
+"""Turn the variables of a SavedModel into constants of one graph without functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.core.artifact import Artifact, TensorSpec
+from bench.core.contracts import StepResult
+from bench.core.errors import StepFailed
+from bench.core.examples import check_batches, require_sound
+from bench.core.saved_model import read_meta_graph, run_function, serving_function
+from bench.core.steps import count_changes, only_step_failures, table_blockers
+
+from .frozen_graph import FILE_NAME, operator_counts, read_graph, run_graph
+
+if TYPE_CHECKING:
+    from bench.core.contracts import Batch
+
+_NAME = "freeze"
+_HINT = "give it a SavedModel that TensorFlow can load and serve; the log holds TensorFlow's own words"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FreezeOptions:
+    """There is nothing to choose."""
+
+
+class Freeze:
+    """`convert_variables_to_constants_v2` over the serving signature, with inputs named by their canonical names."""
+
+    Options = FreezeOptions
+
+    def blockers(self, source_format: str, options: FreezeOptions) -> Sequence[str]:
+        """What the table line says is missing."""
+        return table_blockers(_NAME, source_format)
+
+    def apply(
+        self, source: Artifact, options: FreezeOptions, out_dir: Path, calibration: Sequence[Batch]
+    ) -> StepResult:
+        """Write `model.pb`; its answers were seen to be as sound as the source's."""
+        with only_step_failures(_NAME, source, hint=_HINT):
+            return _freeze(source, out_dir, calibration)
+
+
+def _freeze(source: Artifact, out_dir: Path, calibration: Sequence[Batch]) -> StepResult:
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    serve = serving_function(Path(source.path), source.inputs, source.outputs)
+    before = operator_counts(read_meta_graph(Path(source.path)).graph_def)
+    frozen = convert_variables_to_constants_v2(serve.get_concrete_function())
+    inputs = _renamed(source.inputs, frozen.inputs)
+    outputs = _renamed(source.outputs, frozen.outputs)
+    path = out_dir / FILE_NAME
+    path.write_bytes(frozen.graph.as_graph_def().SerializeToString(deterministic=True))
+
+    graph = read_graph(path)
+    batches = check_batches(inputs, calibration)
+    for batch, answer in zip(batches, run_graph(graph, batches, inputs, outputs), strict=True):
+        require_sound(_NAME, run_function(serve, batch, source.inputs, source.outputs), answer)
+    changes = count_changes(before, operator_counts(graph), source.size_bytes, path.stat().st_size)
+    return StepResult(format="frozen_graph", path=path, inputs=inputs, outputs=outputs, changes=changes)
+
+
+def _renamed(specs: Sequence[TensorSpec], tensors: Sequence[Any]) -> tuple[TensorSpec, ...]:
+    """What the graph calls each tensor; tensors beyond those asked for are tables or other state."""
+    if len(tensors) != len(specs):
+        raise StepFailed(
+            f"{_NAME}: the graph still has {len(tensors)} tensors where the model has {len(specs)}: "
+            f"{', '.join(tensor.name for tensor in tensors)}",
+            hint="lookup tables and other resources cannot be frozen; export the network without them",
+        )
+    return tuple(replace(spec, native=tensor.name) for spec, tensor in zip(specs, tensors, strict=True))
+
+
+STEP = Freeze()

@@ -1,0 +1,104 @@
+"""Quantize the weights of an ONNX model to 8 bits; activations are quantized at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench.core.artifact import Artifact
+from bench.core.contracts import StepResult
+from bench.core.errors import StepFailed
+from bench.core.examples import check_batches, require_sound
+from bench.core.onnx_file import EXTERNAL_DATA_FROM_BYTES, model_size_bytes, operator_counts, run_onnx
+from bench.core.steps import count_changes, only_step_failures, table_blockers
+
+if TYPE_CHECKING:
+    from bench.core.contracts import Batch
+
+_NAME = "quantize_dynamic"
+_HINT = "give it an ONNX file that ONNX Runtime can open; the log holds the library's own words"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuantizeDynamicOptions:
+    """`weight_type`: QUInt8 is safe for convolutions, which are several times slower with QInt8 weights on x86.
+    `op_types`: ONNX operators to quantize, all that can be when empty. `per_channel`: one scale per output channel."""
+
+    weight_type: Literal["QUInt8", "QInt8"] = "QUInt8"
+    op_types: tuple[str, ...] = ()
+    per_channel: bool = False
+
+
+class QuantizeDynamic:
+    """`onnxruntime.quantization.quantize_dynamic` on the model in memory."""
+
+    Options = QuantizeDynamicOptions
+
+    def blockers(self, source_format: str, options: QuantizeDynamicOptions) -> Sequence[str]:
+        """What the table line says is missing."""
+        return table_blockers(_NAME, source_format)
+
+    def apply(
+        self, source: Artifact, options: QuantizeDynamicOptions, out_dir: Path, calibration: Sequence[Batch]
+    ) -> StepResult:
+        """Write `model.onnx` with the same inputs and outputs and 8-bit weights."""
+        with only_step_failures(_NAME, source, hint=_HINT):
+            return _quantize(source, options, out_dir, calibration)
+
+
+def _quantize(
+    source: Artifact, options: QuantizeDynamicOptions, out_dir: Path, calibration: Sequence[Batch]
+) -> StepResult:
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = onnx.load(source.path)
+    before = operator_counts(model)
+    path = out_dir / "model.onnx"
+    _require_known(options.op_types)
+    # Given a path instead of the model, the library writes a temporary file beside the source.
+    quantize_dynamic(
+        model,
+        path,
+        op_types_to_quantize=list(options.op_types),
+        per_channel=options.per_channel,
+        weight_type=QuantType[options.weight_type],
+        use_external_data_format=source.size_bytes > EXTERNAL_DATA_FROM_BYTES,
+    )
+    after = operator_counts(onnx.load(path, load_external_data=False))
+    _require_quantized(source, before, after)
+    batches = check_batches(source.inputs, calibration)
+    expected = run_onnx(Path(source.path), batches, source.inputs, source.outputs)
+    for reference, answer in zip(expected, run_onnx(path, batches, source.inputs, source.outputs), strict=True):
+        require_sound(_NAME, reference, answer)
+    return StepResult(
+        format="onnx",
+        path=path,
+        inputs=source.inputs,
+        outputs=source.outputs,
+        changes=count_changes(before, after, source.size_bytes, model_size_bytes(path)),
+    )
+
+
+def _require_known(op_types: Sequence[str]) -> None:
+    from onnxruntime.quantization.registry import IntegerOpsRegistry
+
+    unknown = sorted(set(op_types) - set(IntegerOpsRegistry))
+    if unknown:
+        raise StepFailed(
+            f"{_NAME}: op_types has {', '.join(unknown)}, which cannot be quantized dynamically",
+            hint=f"choose from {', '.join(sorted(IntegerOpsRegistry))}",
+        )
+
+
+def _require_quantized(source: Artifact, before: Any, after: Any) -> None:
+    if before == after:
+        raise StepFailed(
+            f"{_NAME}: {source.path} has no operator with constant weights that can be quantized",
+            hint="name other op_types, or leave the variant out",
+        )
+
+
+STEP = QuantizeDynamic()
