@@ -1,0 +1,19 @@
+"""What this machine is: its fingerprint, what it can spare, and what on it would spoil a measurement."""
+
+from __future__ import annotations
+
+from .capacity import available_memory_bytes, effective_cpus
+from .doctor import doctor
+from .facts import Environment
+from .finding import Finding
+from .fingerprint import differences, fingerprint
+
+__all__ = [
+    "Environment",
+    "Finding",
+    "available_memory_bytes",
+    "differences",
+    "doctor",
+    "effective_cpus",
+    "fingerprint",
+]
