@@ -109,7 +109,8 @@ def _statistics(statistics: Statistics | None) -> Row:
     }
     for name in ("p25_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms", "mean_ms", "throughput_per_s"):
         row |= _estimate(name, getattr(statistics, name) if statistics else None)
-    return row | {"warm_up": statistics and statistics.warm_up}
+    row["warm_up"] = statistics.warm_up if statistics else None
+    return row
 
 
 def _comparison(comparison: Comparison | None) -> Row:
