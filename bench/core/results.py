@@ -57,7 +57,11 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Statistics:
-    """Latency of one call of the whole batch in ms, pooled over rounds; intervals are over rounds (processes)."""
+    """Latency of one call of the whole batch in ms.
+
+    p25, p50, mean and throughput are those of a typical round (process), with intervals over rounds; the tail
+    percentiles and the minimum are those of all calls together.
+    """
 
     calls: int
     rounds: int
@@ -109,7 +113,7 @@ class Fidelity:
     """Whether a variant still computes the reference's answers; `problem` is empty when it passed."""
 
     outputs: tuple[OutputFidelity, ...]
-    deterministic: Literal["bitwise", "within tolerance", "unstable"]
+    deterministic: Literal["bitwise", "within tolerance", "unstable", "not judged"]
     passed: bool
     problem: str = ""
 
