@@ -80,7 +80,7 @@ def pair_log_ratio(reference: Sequence[Block], variant: Sequence[Block], *, perc
 
 
 def ratio_estimate(log_ratios: Sequence[float], confidence: float) -> Estimate:
-    """The ratio, exp of the mean over pairs, with the Student t interval between pairs (pairs - 1 degrees of freedom)."""
+    """The ratio, exp of the mean over pairs, with the Student t interval between pairs (pairs - 1 d.f.)."""
     if not log_ratios:
         return Estimate(value=None, reason="no round in which both have blocks")
     mean, half_width = log_interval(log_ratios, confidence)

@@ -45,7 +45,7 @@ def warm_up(
     *,
     now_ns: Callable[[], int] = time.perf_counter_ns,
 ) -> WarmUp:
-    """Call in turn through `bound` in chunks of about 50 ms until `is_warm`, or until `warm_up_max_s` is over."""
+    """Call in turn through `bound` in chunks of about 50 ms until `has_settled`, or until `warm_up_max_s` is over."""
     started_ns = now_ns()
     first_call_ns = time_calls_rotating(bound, 1, now_ns=now_ns)[0]
     calls, estimate_ns = 1, first_call_ns
@@ -58,7 +58,7 @@ def warm_up(
         estimate_ns = round(float(np.percentile(chunk_ns, 25)))
         chunk_p25s_ns.append(estimate_ns)
         elapsed_ns = now_ns() - started_ns
-        settled = is_warm(chunk_p25s_ns, calls, elapsed_ns / 1e9, measurement)
+        settled = has_settled(chunk_p25s_ns, calls, elapsed_ns / 1e9, measurement)
         if settled or elapsed_ns >= measurement.warm_up_max_s * 1e9:
             return WarmUp(
                 calls=calls,
@@ -69,7 +69,7 @@ def warm_up(
             )
 
 
-def is_warm(chunk_p25s_ns: Sequence[float], calls: int, elapsed_s: float, measurement: Measurement) -> bool:
+def has_settled(chunk_p25s_ns: Sequence[float], calls: int, elapsed_s: float, measurement: Measurement) -> bool:
     """Whether the calls have stopped getting faster: the last third of the chunks is within 3 % of the third before.
 
     Not before `warm_up_min_calls` calls and `warm_up_min_s` seconds. Getting slower is no reason to wait longer.

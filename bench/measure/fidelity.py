@@ -1,0 +1,188 @@
+"""Whether a variant still gives the reference's answers, and how many labelled samples it gets right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core.cell import Tolerance
+from bench.core.results import Accuracy, Estimate, Fidelity, Interval, OutputFidelity
+
+Array = NDArray[Any]
+#: Canonical output name -> one array per input batch of the pool.
+Outputs = Mapping[str, Sequence[Array] | Array]
+
+_CONFIDENCE = 0.95
+_COMPARABLE_KINDS = "biuf"
+#: How far two runs on the same input may differ where the tolerance does not say.
+_REPEAT_RELATIVE_ERROR = 1e-3
+#: Stands in for a reference that is all zeros: any error is then as good as infinite, yet a number JSON can hold.
+_SMALLEST = float(np.finfo(np.float32).tiny)
+
+
+def compare_outputs(reference: Outputs, variant: Outputs, repeat: Outputs | None, tolerance: Tolerance) -> Fidelity:
+    """The variant's outputs against the reference's on the same inputs; `repeat` is the variant's second run on them.
+
+    The first axis of each array is the batch. Outputs are matched by name. What cannot be compared, or is outside the
+    tolerance, is the `problem`.
+    """
+    deterministic = _determinism(variant, repeat, tolerance)
+    problem = _mismatch(reference, variant)
+    if problem:
+        return Fidelity(outputs=(), deterministic=deterministic, passed=False, problem=problem)
+    outputs = tuple(_compare_output(name, reference[name], variant[name]) for name in reference)
+    problems = [text for output in outputs for text in _problems(output, variant[output.name], reference, tolerance)]
+    if deterministic == "unstable" and tolerance.relative_error is not None:
+        problems.append("two runs on the same inputs differ by more than the tolerance")
+    return Fidelity(outputs=outputs, deterministic=deterministic, passed=not problems, problem="; ".join(problems))
+
+
+def accuracy(predictions: Array, labels: Array, reference_predictions: Array, *, metric: str = "top-1") -> Accuracy:
+    """Share of right predictions with its Wilson interval, and McNemar's exact test against the reference.
+
+    One prediction per label. ValueError: the lengths differ or there is nothing to judge.
+    """
+    if not len(predictions) == len(labels) == len(reference_predictions) or len(labels) == 0:
+        raise ValueError(
+            f"{len(predictions)} predictions and {len(reference_predictions)} of the reference for {len(labels)} labels"
+        )
+    from scipy import stats
+
+    right, reference_right = predictions == labels, reference_predictions == labels
+    correct, total = int(right.sum()), len(labels)
+    low, high = stats.binomtest(correct, total).proportion_ci(_CONFIDENCE, method="wilson")
+    reference_only, variant_only = int((reference_right & ~right).sum()), int((right & ~reference_right).sum())
+    discordant = reference_only + variant_only
+    return Accuracy(
+        correct=correct,
+        total=total,
+        ratio=Estimate(
+            value=correct / total,
+            interval=Interval(low=float(low), high=float(high), confidence=_CONFIDENCE),
+        ),
+        metric=metric,
+        reference_only_right=reference_only,
+        variant_only_right=variant_only,
+        p_value=float(stats.binomtest(variant_only, discordant, 0.5).pvalue) if discordant else 1.0,
+    )
+
+
+def accuracy_problem(measured: Accuracy, tolerance: Tolerance) -> str:
+    """Why the accuracy lost against the reference is more than tolerated; empty when it is not."""
+    lost = (measured.reference_only_right - measured.variant_only_right) / measured.total
+    if tolerance.accuracy_loss_ratio is None or lost <= tolerance.accuracy_loss_ratio:
+        return ""
+    return f"accuracy falls by {lost:.2%} of the samples, more than {tolerance.accuracy_loss_ratio:.2%}"
+
+
+def _mismatch(reference: Outputs, variant: Outputs) -> str:
+    """Why the two cannot be compared value by value; empty when they can."""
+    if reference.keys() != variant.keys():
+        return f"outputs are called {sorted(variant)}, the reference's {sorted(reference)}"
+    for name in reference:
+        if len(reference[name]) == 0:
+            return f"output {name!r} of the reference has no batches"
+        if len(reference[name]) != len(variant[name]):
+            return f"output {name!r} has {len(variant[name])} batches, the reference's {len(reference[name])}"
+        for expected, actual in zip(reference[name], variant[name], strict=True):
+            if expected.shape != actual.shape:
+                return f"output {name!r} has the shape {actual.shape}, the reference's {expected.shape}"
+            for dtype in (expected.dtype, actual.dtype):
+                if dtype.kind not in _COMPARABLE_KINDS:
+                    return f"output {name!r} holds {dtype}, which cannot be compared by value"
+    return ""
+
+
+def _compare_output(name: str, reference: Sequence[Array] | Array, variant: Sequence[Array] | Array) -> OutputFidelity:
+    values = not_finite = compared = 0
+    max_error = total_error = max_reference = 0.0
+    cosines: list[float] = []
+    agreements: list[NDArray[np.bool_]] = []
+    has_classes = reference[0].dtype.kind == "f" and reference[0].ndim == 2 and reference[0].shape[-1] > 1
+    for expected, actual in _as_floats(reference, variant):
+        values += actual.size
+        not_finite += int(np.count_nonzero(~np.isfinite(actual)))
+        both = np.isfinite(expected) & np.isfinite(actual)
+        if both.any():
+            errors = np.abs(actual[both] - expected[both])
+            compared += errors.size
+            max_error, total_error = max(max_error, float(errors.max())), total_error + float(errors.sum())
+            max_reference = max(max_reference, float(np.abs(expected[both]).max()))
+        if both.all() and both.size:
+            cosines += _cosines(expected, actual)
+            if has_classes:
+                agreements.append(expected.argmax(-1) == actual.argmax(-1))
+    return OutputFidelity(
+        name=name,
+        max_abs_error=max_error if compared else None,
+        mean_abs_error=total_error / compared if compared else None,
+        relative_error=max_error / max(max_reference, _SMALLEST) if compared else None,
+        cosine=float(np.mean(cosines)) if cosines else None,
+        top1_agreement_ratio=float(np.mean(np.concatenate(agreements))) if agreements else None,
+        not_finite=not_finite,
+        values=values,
+    )
+
+
+def _as_floats(first: Sequence[Array] | Array, second: Sequence[Array] | Array) -> Iterator[tuple[Array, Array]]:
+    for left, right in zip(first, second, strict=True):
+        yield np.asarray(left, dtype=np.float64), np.asarray(right, dtype=np.float64)
+
+
+def _cosines(expected: Array, actual: Array) -> list[float]:
+    """Cosine of the angle between the two for each sample, or for the whole where a sample is a single number.
+
+    Two zero vectors agree (1), a zero and another do not (0).
+    """
+    flat = (1, -1) if expected.ndim < 2 else (expected.shape[0], -1)
+    left, right = expected.reshape(flat), actual.reshape(flat)
+    norms = np.linalg.norm(left, axis=1), np.linalg.norm(right, axis=1)
+    products = norms[0] * norms[1]
+    dots = np.einsum("ij,ij->i", left, right)
+    zero = np.where((norms[0] == 0) & (norms[1] == 0), 1.0, 0.0)
+    return [float(value) for value in np.where(products > 0, dots / np.where(products > 0, products, 1), zero)]
+
+
+def _problems(
+    output: OutputFidelity, variant: Sequence[Array] | Array, reference: Outputs, tolerance: Tolerance
+) -> Iterator[str]:
+    """In words, each way in which one output is not good enough."""
+    wrong = sum(
+        int(np.count_nonzero(~np.isfinite(actual) & (actual != expected)))
+        for expected, actual in _as_floats(reference[output.name], variant)
+    )
+    if wrong:
+        yield f"output {output.name!r}: {wrong} of {output.values} values not finite"
+    elif output.max_abs_error is None and output.values:
+        yield f"output {output.name!r}: no finite value to compare"
+    limits = (
+        ("relative error", output.relative_error, tolerance.relative_error, 1),
+        ("cosine", output.cosine, tolerance.cosine, -1),
+        ("top-1 agreement", output.top1_agreement_ratio, tolerance.top1_agreement_ratio, -1),
+    )
+    for what, value, limit, sign in limits:
+        if value is not None and limit is not None and sign * value > sign * limit:
+            relation = "above" if sign > 0 else "below"
+            yield f"output {output.name!r}: {what} {value:.3g} is {relation} {limit:.3g}"
+
+
+def _determinism(
+    first: Outputs, second: Outputs | None, tolerance: Tolerance
+) -> Literal["bitwise", "within tolerance", "unstable", "not judged"]:
+    if second is None:
+        return "not judged"
+    if _mismatch(first, second):
+        return "unstable"
+    pairs = [pair for name in first for pair in zip(first[name], second[name], strict=True)]
+    if all(left.dtype == right.dtype and left.tobytes() == right.tobytes() for left, right in pairs):
+        return "bitwise"
+    allowed = _REPEAT_RELATIVE_ERROR if tolerance.relative_error is None else tolerance.relative_error
+    outputs = [_compare_output(name, first[name], second[name]) for name in first]
+    steady = all(
+        output.not_finite == 0 and output.relative_error is not None and output.relative_error <= allowed
+        for output in outputs
+    )
+    return "within tolerance" if steady else "unstable"
