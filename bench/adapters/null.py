@@ -21,10 +21,14 @@ from bench.core.artifact import Artifact, TensorSpec
 from bench.core.errors import TargetError
 
 from .boundary import Call, ModelSession, checked_arrays, zip_shape
+from .dimensions import Signature
 from .faults import trigger
 
 if TYPE_CHECKING:
     from bench.core.contracts import Array, Batch
+
+INPUTS = (TensorSpec(name="input", dtype="float32", shape=("batch", 4)),)
+OUTPUTS = (TensorSpec(name="output", dtype="float32", shape=("batch", 3)),)
 
 Fault = Literal[
     "none", "segfault", "abort", "exit", "raise", "hang", "native_hang", "memory", "chatty", "flood", "orphan", "nan",
@@ -107,6 +111,12 @@ def read_behaviour(path: Path) -> Behaviour:
         raise TargetError(
             f"{path}: not a null model: {error}", hint="a null model is a JSON object, {} at least"
         ) from error
+
+
+def signature(path: Path) -> Signature:
+    """The signature that every null model has which is named by path."""
+    read_behaviour(path)
+    return INPUTS, OUTPUTS
 
 
 class NullSession(ModelSession):
