@@ -168,7 +168,7 @@ def _swap(root: Path) -> Finding:
     return Finding(
         kind="warning",
         subject="swap",
-        text=f"on ({len(areas)} in use): a worker short of memory becomes slow instead of failing",
+        text="on: a worker short of memory becomes slow instead of failing",
         hint="swapoff --all, where memory allows",
     )
 
