@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from .child import Child
 
 Isolation = Literal["namespace", "group"]
 
-DeathStatus = Literal["ok", "failed", "crashed", "oom", "timeout"]
+DeathStatus = Literal["ok", "failed", "crashed", "oom", "timeout", "cancelled"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +31,11 @@ class ProcessSpec:
     memory_limit_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Ticket:
     """A question that was asked; exchanged for its outcome by `Supervisor.gather`."""
 
-    child: int
+    child: Child
     seq: int
 
 
@@ -60,8 +63,8 @@ class ChildError:
 class Death:
     """The child and all its descendants are gone. `reason` is one line; `log_tail` its last words, safe to print.
 
-    `ok` only after `Supervisor.stop` of a child that left by itself with exit code 0. `exit_code` is None when a
-    signal ended it, `signal_name` is empty when none did.
+    `ok` only after `Supervisor.stop` of a child that left by itself with exit code 0; `cancelled` when the supervisor
+    killed it for the operator. `exit_code` is None when a signal ended it, `signal_name` is empty when none did.
     """
 
     status: DeathStatus
