@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 from bench.core.errors import BenchError
 from bench.core.plugins import TABLES, PluginSpec, load, table
@@ -44,10 +45,25 @@ def _plugin_finding(kind: str, spec: PluginSpec, *, has_gpu: bool) -> Finding:
     if "cpu" not in spec.devices and not has_gpu:
         return Finding(kind="unavailable", subject=subject, text=f"runs on {', '.join(spec.devices)} only, none here")
     try:
-        load(kind, spec.name)
+        obstacles = _obstacles(kind, spec, load(kind, spec.name))
     except BenchError as error:
         return Finding(kind="problem", subject=subject, text=error.message, hint="see the plug-in's module")
+    if obstacles:
+        return Finding(kind="unavailable", subject=subject, text="; ".join(obstacles))
     return Finding(kind="ok", subject=subject, text=spec.summary)
+
+
+def _obstacles(kind: str, spec: PluginSpec, plugin: Any) -> Sequence[str]:
+    """What the plug-in itself says against running here, each reason with its way out."""
+    if kind == "models":
+        from bench.zoo import missing_data
+
+        missing = missing_data(spec.name)
+        return (f"{missing}: python -m bench.zoo.fetch",) if missing else ()
+    if kind == "steps":
+        reasons: Sequence[str] = plugin.blockers(spec.accepts[0], plugin.Options())
+        return reasons
+    return ()
 
 
 def import_findings() -> Iterator[Finding]:

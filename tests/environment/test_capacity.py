@@ -49,10 +49,13 @@ def test_a_quota_is_rounded_up_to_whole_cpus_and_never_above_the_affinity(
     assert effective_cpus(machine({**V1, "sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us": quota})) == cpus
 
 
-def test_a_quota_of_a_group_above_counts_too(machine: Machine) -> None:
-    root = machine({f"{OWN}/cpu.max": "max 100000\n", "sys/fs/cgroup/user/cpu.max": "200000 100000\n"})
-    assert cpu_quota_cores(root) == 2.0
-    assert effective_cpus(root) == 2
+@pytest.mark.parametrize(("own", "above", "cores"), [("max", "200000", 2.0), ("100000", "200000", 1.0)])
+def test_the_least_quota_of_our_group_and_those_above_counts(
+    machine: Machine, own: str, above: str, cores: float
+) -> None:
+    root = machine({f"{OWN}/cpu.max": f"{own} 100000\n", "sys/fs/cgroup/user/cpu.max": f"{above} 100000\n"})
+    assert cpu_quota_cores(root) == cores
+    assert effective_cpus(root) == cores
 
 
 def test_version_1_says_unlimited_as_minus_one_and_as_a_huge_number(machine: Machine) -> None:
@@ -96,9 +99,10 @@ def test_a_group_over_its_limit_leaves_nothing_and_not_less(machine: Machine) ->
 def test_a_container_that_sees_the_host_s_path_reads_its_own_group(machine: Machine) -> None:
     root = machine(
         {
-            "proc/self/cgroup": "0::/docker/abc\n",
+            "proc/self/cgroup": "0::/docker/abc/job\n",
             "proc/self/mountinfo": "30 20 0:26 /docker/abc /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n",
-            "sys/fs/cgroup/cpu.max": "100000 100000\n",
+            "sys/fs/cgroup/cpu.max": "300000 100000\n",
+            "sys/fs/cgroup/job/cpu.max": "100000 100000\n",
         }
     )
     assert effective_cpus(root) == 1

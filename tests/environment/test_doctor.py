@@ -139,7 +139,7 @@ def test_every_plug_in_is_told_with_the_reason_why_it_cannot_run(
 ) -> None:
     tables(
         {
-            "steps": {
+            "adapters": {
                 spec.name: spec
                 for spec in (
                     _spec("good", needs=("json",)),
@@ -154,17 +154,40 @@ def test_every_plug_in_is_told_with_the_reason_why_it_cannot_run(
     monkeypatch.setattr(plugin_checks, "gpus", Answer)
     found = {finding.subject: finding for finding in plugin_findings()}
     assert {subject: finding.kind for subject, finding in found.items()} == {
-        "steps good": "ok",
-        "steps bare": "unavailable",
-        "steps gone": "problem",
-        "steps third": "problem",
-        "steps fast": "unavailable",
+        "adapters good": "ok",
+        "adapters bare": "unavailable",
+        "adapters gone": "problem",
+        "adapters third": "problem",
+        "adapters fast": "unavailable",
     }
-    assert found["steps bare"].hint == "pip install no_such_package"
-    assert "no_such_package" in found["steps bare"].text
+    assert found["adapters bare"].hint == "pip install no_such_package"
+    assert "no_such_package" in found["adapters bare"].text
     gpu = Gpu(name="Example GPU", driver="1", memory_bytes=1, mig=False)
     monkeypatch.setattr(plugin_checks, "gpus", lambda: Answer(found=(gpu,)))
-    assert _of(plugin_findings(), "steps fast").kind == "ok"
+    assert _of(plugin_findings(), "adapters fast").kind == "ok"
+
+
+class _BlockedStep:
+    """A step that this host cannot apply."""
+
+    class Options:
+        """None."""
+
+    def blockers(self, source_format: str, options: Options) -> list[str]:
+        return [f"no compiler for {source_format}: apt install gcc"]
+
+
+def test_a_step_and_a_model_say_themselves_what_they_lack(
+    tables: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables({"steps": {"compile": _spec("compile", accepts=("onnx",))}, "models": {"big": _spec("big")}})
+    monkeypatch.setattr(plugin_checks, "load", lambda kind, name: _BlockedStep())
+    monkeypatch.setattr("bench.zoo.missing_data", lambda name: f"{name} is not fetched", raising=False)
+    found = {finding.subject: (finding.kind, finding.text) for finding in plugin_findings()}
+    assert found == {
+        "steps compile": ("unavailable", "no compiler for onnx: apt install gcc"),
+        "models big": ("unavailable", "big is not fetched: python -m bench.zoo.fetch"),
+    }
 
 
 def test_a_table_that_cannot_be_read_is_a_problem_and_the_others_are_still_told(
@@ -190,7 +213,9 @@ def test_a_package_that_is_installed_and_broken_is_found_by_importing_it_in_a_ch
 ) -> None:
     (tmp_path / "broken_on_import.py").write_text("print('noise')\nraise RuntimeError('built for another CPU')\n")
     (tmp_path / "dies_on_import.py").write_text("import os\nos.abort()\n")
-    (tmp_path / "hangs_on_import.py").write_text("import time\ntime.sleep(60)\n")
+    (tmp_path / "hangs_on_import.py").write_text(
+        "import subprocess, time\nsubprocess.Popen(['sleep', '59'])\ntime.sleep(60)\n"
+    )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert import_finding("json") == Finding(kind="ok", subject="package json", text="can be imported")
     broken = import_finding("broken_on_import")
@@ -203,7 +228,7 @@ def test_a_package_that_is_installed_and_broken_is_found_by_importing_it_in_a_ch
 
 
 def test_the_gravest_findings_come_first(tables: Callable[..., None], machine: Machine, tmp_path: Path) -> None:
-    tables({"steps": {"gone": _spec("gone", target="pathlib:NoSuchThing")}})
+    tables({"adapters": {"gone": _spec("gone", target="pathlib:NoSuchThing")}})
     kinds = [finding.kind for finding in doctor(tmp_path, root=machine({"proc/loadavg": "9 9 9 1/1 1\n"}))]
     order = ["problem", "warning", "unavailable", "ok"]
     assert kinds[0] == "problem"
