@@ -114,18 +114,22 @@ class Supervisor:
         """Put a question; returns at once. A dead child's ticket is answered by its death."""
         return child.ask(verb, body, deadline_s)
 
-    def gather(self, tickets: Iterable[Ticket]) -> dict[Ticket, Outcome]:
-        """Sleep until every ticket is answered or its child is dead; each ticket can be exchanged once.
+    def gather(self, tickets: Iterable[Ticket], *, at_least: int | None = None) -> dict[Ticket, Outcome]:
+        """Sleep until every ticket, or `at_least` so many, is answered or its child is dead; gives those that are.
+
+        Each ticket can be exchanged once.
 
         Raises Interrupted at the first SIGINT, SIGTERM or SIGHUP: children and tickets live on, and gathering again
         finishes what was under way. A second signal kills all children at once and raises again.
         """
         wanted = list(dict.fromkeys(tickets))
+        enough = len(wanted) if at_least is None else min(at_least, len(wanted))
         self._turn(0.0)
         while True:
             self._raise_interrupt()
-            if all([ticket.child.has_outcome(ticket.seq) for ticket in wanted]):  # noqa: C419  each is to be checked
-                return {ticket: ticket.child.take(ticket.seq) for ticket in wanted}
+            settled = [ticket for ticket in wanted if ticket.child.has_outcome(ticket.seq)]
+            if len(settled) >= enough:
+                return {ticket: ticket.child.take(ticket.seq) for ticket in settled}
             self._turn()
 
     def stop(self, child: Child, *, grace_s: float = 2.0) -> Death:
