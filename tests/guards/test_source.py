@@ -79,6 +79,7 @@ def test_a_forbidden_thing_is_found(source: str, reason: str) -> None:
         "import torch\ntorch.load(f, weights_only=True)",
         "tar.extractall(d, filter='data')",
         "np.load(f, allow_pickle=False)",
+        "np.save(f, hostile, allow_pickle=True)",
         "serve('127.0.0.1', note='not 0.0.0.0')",
         "session.execute(exec_options)",
     ],
