@@ -26,7 +26,7 @@ MIGRATIONS: Migrations = {}
 _RUNS = "runs"
 _MANIFEST = "run.json"
 _JOURNAL = "journal.jsonl"
-_SUBDIRECTORIES = ("samples", "jobs", "logs")
+_SUBDIRECTORIES = ("samples", "jobs", "logs", "inputs", "outputs")
 _ID_HEX_CHARS = 4
 _ATTEMPTS = 100
 
@@ -156,7 +156,13 @@ def create(  # noqa: PLR0913 - all of them are frozen together
 def open_run(path: Path) -> RunDirectory:
     """The run in `path`; StoreError when it is none, is damaged, or was written by a newer version."""
     manifest_path = path / _MANIFEST
-    manifest = decode(_read_bounded(manifest_path), RunManifest, place=str(manifest_path), migrations=MIGRATIONS)
+    manifest = decode(
+        _read_bounded(manifest_path),
+        RunManifest,
+        place=str(manifest_path),
+        migrations=MIGRATIONS,
+        max_bytes=MAX_FILE_BYTES,
+    )
     if manifest.matrix_sha256 != _sha256(manifest.matrix_text):
         raise StoreError(f"{manifest_path}: the matrix is not the one whose sha256 stands beside it")
     return RunDirectory(path=path, manifest=manifest)
