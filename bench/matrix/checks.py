@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -68,7 +67,6 @@ def _is_option(value: Any) -> bool:
     return isinstance(value, scalar) or (isinstance(value, list) and all(isinstance(item, scalar) for item in value))
 
 
-@cache
 def _options_adapter(kind: str, name: str) -> tuple[TypeAdapter[Any] | None, tuple[str, ...]]:
     """The validator of a plug-in's options and the names of its options; None where it cannot be imported here."""
     try:

@@ -19,7 +19,7 @@ from ruamel.yaml.reader import ReaderError
 
 from bench.core.errors import MatrixError
 
-from .problems import Finding, KeyPath, Place, Problems, Source, show_value
+from .problems import Finding, KeyPath, Place, Problems, Source, printable, show_value
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
@@ -30,19 +30,20 @@ _CONSTRUCTED = {f"{_TAG}{name}" for name in ("null", "bool", "int", "float")}  #
 
 def read_text(path: Path) -> str:
     """The text of a matrix file; MatrixError when it is absent, too large or not UTF-8."""
+    name = printable(str(path))
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
     except OSError as error:
-        raise MatrixError(f"{path}: {error.strerror}", hint="ready matrices lie in matrices/") from error
+        raise MatrixError(f"{name}: {error.strerror}", hint="ready matrices lie in matrices/") from error
     if len(content) > MAX_BYTES:
-        raise MatrixError(f"{path}: larger than {MAX_BYTES // 1024} KiB", hint="a matrix names axes, not every cell")
+        raise MatrixError(f"{name}: larger than {MAX_BYTES // 1024} KiB", hint="a matrix names axes, not every cell")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise MatrixError(
-            f"{path}:{line}: byte {content[error.start]:#04x} at offset {error.start} is not valid UTF-8",
+            f"{name}:{line}: byte {content[error.start]:#04x} at offset {error.start} is not valid UTF-8",
             hint="save the file as UTF-8",
         ) from error
 
@@ -111,7 +112,9 @@ class _Reader:
         self._constructor = YAML(typ="safe", pure=True).constructor
 
     def value(self, node: Node, path: KeyPath) -> Any:
-        self._source.values[path] = _start(node)
+        nothing_written = isinstance(node, ScalarNode) and node.start_mark.index == node.end_mark.index
+        # Where nothing is written the parser has already gone on to the next line.
+        self._source.values[path] = self._source.keys.get(path, _start(node)) if nothing_written else _start(node)
         if isinstance(node, MappingNode):
             return self._mapping(node, path)
         if isinstance(node, SequenceNode):

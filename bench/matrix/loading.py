@@ -18,10 +18,10 @@ from bench.core.formats import detect_format, split_callable
 
 from .document import parse, read_text
 from .expand import expand
-from .locations import absolute
+from .locations import absolute, require_utf8
 from .matrix import Matrix
 from .overrides import apply_sets
-from .problems import Problems, Source, suggestion
+from .problems import Problems, Source, printable, suggestion
 from .resolve import ResolvedModel, resolve_models
 from .schema import MatrixFile
 from .selection import select
@@ -71,7 +71,7 @@ def load(
     is_text = isinstance(path_or_text, str) and "\n" in path_or_text
     path = None if is_text else Path(path_or_text)
     text = str(path_or_text) if path is None else read_text(path)
-    source = Source(name=_FROM_TEXT if path is None else str(path))
+    source = Source(name=_FROM_TEXT if path is None else printable(str(path)))
     data, problems = parse(text, source)
     directory = Path.cwd() if path is None else path.absolute().parent
     given = _Words(sets=sets, only=only, quick=quick, trusted=trusted)
@@ -93,6 +93,8 @@ def matrix_for_model(
     """
     here = Path.cwd()
     location = absolute(model, here)
+    for path in (location, inputs):
+        require_utf8(path)
     body: dict[str, Any] = {"inputs": absolute(inputs, here)} if inputs else {}
     if _is_zoo_name(model, location):
         name = model
@@ -102,7 +104,7 @@ def matrix_for_model(
         name = callable_parts[1] if callable_parts else Path(location).stem or "model"
         body["path"] = location
     data = {"schema": 1, "name": name, "models": {name: body}}
-    source = Source(name=ascii(model)[1:-1])
+    source = Source(name=printable(model))
     given = _Words(sets=sets, only=only, quick=quick, trusted=trusted)
     text = json.dumps(data, ensure_ascii=False, indent=2)
     return _Loader(data, source, Problems(source), here, given).matrix(None, text)
@@ -149,7 +151,7 @@ class _Loader:
             groups=groups,
             measurement=measurement,
             tolerances=tolerances,
-            resolved=_resolved(name, checked, models, measurement, self._words),
+            resolved=_resolved(name, self._data, checked, models, measurement, self._words),
             digest=_digest(groups, measurement, tolerances),
         )
 
@@ -170,14 +172,21 @@ def _tolerances(groups: Sequence[Group], models: Sequence[ResolvedModel]) -> dic
 
 
 def _resolved(
-    name: str, checked: MatrixFile, models: Sequence[ResolvedModel], measurement: Measurement, words: _Words
+    name: str,
+    data: Mapping[str, Any],
+    checked: MatrixFile,
+    models: Sequence[ResolvedModel],
+    measurement: Measurement,
+    words: _Words,
 ) -> dict[str, Any]:
     """The whole matrix as JSON data, with every default spelled out."""
     parts = {
         "schema": checked.schema_version,
         "name": name,
         "models": {model.ref.name: _resolved_model(model) for model in models},
-        **checked.model_dump(include={"axes", "include", "exclude"}),
+        "axes": checked.axes.model_dump(),
+        "include": data.get("include", []),
+        "exclude": data.get("exclude", []),
         "only": words.only,
         "quick": words.quick,
         "measurement": measurement,

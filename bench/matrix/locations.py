@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from difflib import get_close_matches
 from pathlib import Path
 
 from bench.core.errors import MatrixError
 from bench.core.formats import detect_format, split_callable
 
-from .problems import Finding, show_value, suggestion
+from .problems import Finding, printable, show_value
 
 INPUT_SUFFIXES = (".npz", ".npy", ".jsonl")
+
+_NEIGHBOURS = 1000  # looked at for a suggestion
 
 
 def absolute(path: str, directory: Path) -> str:
     """`path` seen from `directory`, without `..`; a link stays a link."""
     return os.path.normpath(directory / path)
+
+
+def require_utf8(path: str) -> None:
+    """MatrixError for a path that frameworks cannot open and records cannot hold."""
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise MatrixError(f"the path {path!a} is not valid UTF-8", hint="rename the file or its directory") from error
 
 
 def check_model(path: str, directory: Path) -> list[Finding]:
@@ -51,14 +63,22 @@ def _check_file(written: str, found: tuple[Path, str], directory: Path) -> list[
     if not written or "\0" in written:
         return [Finding(text=f"{show_value(written)} is not a path")]
     try:
-        str(file).encode()
+        require_utf8(str(file))
         exists = file.exists()
-    except UnicodeEncodeError:
-        return [Finding(text=f"the path {str(file)!a} is not valid UTF-8: frameworks cannot open it")]
+    except MatrixError as error:
+        return [Finding(text=f"{error.message}; {error.hint}")]
     except OSError as error:  # a name too long, a directory we may not enter
         return [Finding(text=f"{show_value(written)}: {error.strerror}")]
     if exists:
         return []
-    neighbours = [entry.name for entry in file.parent.iterdir()] if file.parent.is_dir() else []
-    close = suggestion(file.name, neighbours) if neighbours else ""
-    return [Finding(text=f"{show_value(written)}: no such file in {directory}{close}")]
+    return [Finding(text=f"{show_value(written)}: no such file in {printable(str(directory))}{_neighbour(file)}")]
+
+
+def _neighbour(file: Path) -> str:
+    """A suggestion of a file with a similar name beside the one that is absent."""
+    try:
+        names = [entry.name for entry in itertools.islice(file.parent.iterdir(), _NEIGHBOURS)]
+    except OSError:
+        return ""
+    close = get_close_matches(file.name, names, n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

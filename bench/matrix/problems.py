@@ -47,8 +47,12 @@ class Source:
         return None
 
     def override_around(self, path: KeyPath) -> KeyPath | None:
-        """The `--set` that `path` came from; the last one given wins."""
-        return next((given for given in reversed(self.overridden) if path[: len(given)] == given), None)
+        """The `--set` that `path` came from, or that made the mapping `path`; the last one given wins."""
+
+        def made(given: KeyPath) -> bool:
+            return path[: len(given)] == given or (path not in self.values and given[: len(path)] == path)
+
+        return next((given for given in reversed(self.overridden) if made(given)), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,10 +140,14 @@ def show_value(value: Any) -> str:
     return text if len(text) <= _SHOWN_VALUE_CHARS else f"{text[: _SHOWN_VALUE_CHARS - 3]}..."
 
 
+def printable(text: str) -> str:
+    """`text` with a blank for every control character, as long as before."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def _excerpt(line: str, place: Place) -> str:
     """The offending line and a caret under the column; long lines are cut around it."""
-    printable = "".join(character if character.isprintable() else " " for character in line)
-    start = max(0, place.column - 1 - _SHOWN_LINE_CHARS // 2) if len(printable) > _SHOWN_LINE_CHARS else 0
+    start = max(0, place.column - 1 - _SHOWN_LINE_CHARS // 2) if len(line) > _SHOWN_LINE_CHARS else 0
     number = str(place.line)
-    shown = printable[start : start + _SHOWN_LINE_CHARS].rstrip()
+    shown = printable(line[start : start + _SHOWN_LINE_CHARS]).rstrip()
     return f"  {number} | {shown}\n  {' ' * len(number)} | {' ' * (place.column - 1 - start)}^"

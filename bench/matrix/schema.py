@@ -202,7 +202,13 @@ class ModelSection(Section):
 
     def _findings_in(self, context: Context) -> list[Finding]:
         findings = [
-            Finding(text=f"{show_value(name)} is not a known variant", at=at, wrong=name, known=context.variants)
+            Finding(
+                text=f"{show_value(name)} is not a known variant",
+                at=at,
+                at_key=True,
+                wrong=name,
+                known=context.variants,
+            )
             for at, name in self._named_variants()
             if name not in context.variants
         ]

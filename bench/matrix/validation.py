@@ -50,8 +50,10 @@ def _find_unknown_zoo_models(models: Any, problems: Problems) -> None:
 
 
 def _note(details: Any, data: Mapping[str, Any], problems: Problems) -> None:
+    if details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]:
+        return  # items that are wrong were not counted; each has its own message
     path = _path_in(data, details["loc"])
-    at_key = details["loc"][-1:] == ("[key]",)
+    at_key = details["type"] == "missing" or details["loc"][-1:] == ("[key]",)
     if details["type"] == "findings":
         for finding in details["ctx"]["findings"]:
             problems.add(replace(finding, at_key=finding.at_key or at_key), below=path)

@@ -31,7 +31,7 @@ def wording(details: Any) -> tuple[str, tuple[str, ...]]:
     kind, context, found = details["type"], details.get("ctx", {}), show_value(details["input"])
     if kind == "missing":
         return f"{details['loc'][-1]} is required", ()
-    if kind == "literal_error":
+    if kind == "literal_error" and _QUOTED.search(context["expected"]):
         return f"{found} is not a known value", tuple(_QUOTED.findall(context["expected"]))
     if kind in _LENGTHS:
         return f"must hold {_LENGTHS[kind].format(**context)}, not {context['actual_length']}", ()
