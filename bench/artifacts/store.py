@@ -14,7 +14,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -59,6 +60,33 @@ class _Entry:
     schema_version: int = SCHEMA_VERSION
 
 
+class Site:
+    """Where an artifact is being built (see `Store.site`); `notes` are worth telling."""
+
+    def __init__(
+        self, *, store: Store, key: str, workspace: Workspace | None, found: Artifact | None, notes: list[str]
+    ) -> None:
+        self.found = found
+        self.notes = notes
+        self._store = store
+        self._key = key
+        self._workspace = workspace
+
+    @property
+    def out_dir(self) -> Path:
+        """The empty directory in which the artifact is made."""
+        return self._open_workspace().out_dir
+
+    def keep(self, result: StepResult, *, lineage: Sequence[LineageStep] = ()) -> Artifact:
+        """Take what was made; the last link of `lineage` gets the changes."""
+        return self._store._keep(self._key, result, lineage, self._open_workspace(), self.notes)  # noqa: SLF001  one unit
+
+    def _open_workspace(self) -> Workspace:
+        if self._workspace is None:
+            raise ValueError(f"the artifact of {self._key} was found: there is nothing to build")
+        return self._workspace
+
+
 def default_root() -> Path:
     """Where artifacts are kept: inside the user's cache directory (see `bench.core.cache.cache_root`)."""
     return cache_root() / "artifacts"
@@ -88,19 +116,34 @@ class Store:
         process builds the same key this one waits, asking `give_up` several times a second. What `make` raises passes
         through and nothing is kept; StepFailed when its answer does not fit, StoreError when the disk refuses.
         """
+        started_s = time.perf_counter()
+        with self.site(key, give_up=give_up) as site:
+            if site.found is not None:
+                return Built(artifact=site.found, fresh=False, notes=tuple(site.notes))
+            result = make(site.out_dir)
+            if lineage:
+                lineage = (*lineage[:-1], replace(lineage[-1], duration_s=time.perf_counter() - started_s))
+            return Built(artifact=site.keep(result, lineage=lineage), fresh=True, notes=tuple(site.notes))
+
+    @contextmanager
+    def site(self, key: str, *, give_up: Callable[[], bool] | None = None) -> Iterator[Site]:
+        """`build` in two halves, for a caller that does other things while the artifact is being made.
+
+        Either `found` is the artifact, or its key is held until the block is left and `keep` takes what was made in
+        `out_dir`; a block that is left without `keep` leaves nothing.
+        """
         if not _KEY.fullmatch(key):
             raise ValueError(f"not a key: {key!r}")
-        artifact = self._find(key)
-        if artifact is not None:
-            return Built(artifact=artifact, fresh=False)
+        found = self._find(key)
+        if found is not None:
+            yield Site(store=self, key=key, workspace=None, found=found, notes=[])
+            return
         notes: list[str] = []
         with self._contents.locked(key, notes, give_up), self._contents.workspace(key) as workspace:
-            artifact = self._find(key)
-            fresh = artifact is None
-            if artifact is None:
+            found = self._find(key)
+            if found is None:
                 self._set_aside(key, notes)
-                artifact = self._make(key, make, tuple(lineage), workspace, notes)
-        return Built(artifact=artifact, fresh=fresh, notes=tuple(notes))
+            yield Site(store=self, key=key, workspace=workspace, found=found, notes=notes)
 
     def import_model(self, path: Path, members: Sequence[str] = ()) -> StoredModel:
         """Copy a user's model into the store; whatever happens to the original later, the copy is what was hashed.
@@ -131,19 +174,11 @@ class Store:
             id=content_id, path=content / path.name, size_bytes=size_bytes, sha256=sha256, notes=tuple(notes)
         )
 
-    def _make(
-        self,
-        key: str,
-        make: Callable[[Path], StepResult],
-        lineage: tuple[LineageStep, ...],
-        workspace: Workspace,
-        notes: list[str],
+    def _keep(
+        self, key: str, result: StepResult, lineage: Sequence[LineageStep], workspace: Workspace, notes: list[str]
     ) -> Artifact:
-        started_s = time.perf_counter()
-        result = make(workspace.out_dir)
-        duration_s = time.perf_counter() - started_s
         if lineage:
-            lineage = (*lineage[:-1], replace(lineage[-1], changes=result.changes, duration_s=duration_s))
+            lineage = (*lineage[:-1], replace(lineage[-1], changes=result.changes))
         with disk_errors(self.root):
             content_id, relative = self._accept(Path(os.path.abspath(result.path)), workspace, notes)
             content = self._contents.path(content_id)
@@ -154,7 +189,7 @@ class Store:
                 size_bytes=tree_size_bytes(content),
                 inputs=result.inputs,
                 outputs=result.outputs,
-                lineage=lineage,
+                lineage=tuple(lineage),
             )
             # Written inside the workspace first: a kill leaves nothing where nobody would sweep.
             entry_path = workspace.path / "entry.json"

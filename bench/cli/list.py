@@ -54,7 +54,7 @@ def _obstacle(kind: str, name: str) -> str:
     if missing:
         return f"needs {', '.join(missing)} (pip install {' '.join(missing)})"
     if kind == "models":
-        from bench.zoo import missing_data
+        from bench.zoo.fetch import missing_data
 
         return missing_data(name) or ""
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import IO, Self
 
@@ -11,6 +12,7 @@ from bench.core.results import Record
 from bench.core.units import format_ms, format_seconds
 
 _REDRAW_S = 0.5
+_TOLD_S = 0.05
 
 
 class Progress:
@@ -78,3 +80,11 @@ class Progress:
         self._drawn_s = now_s
         self._bar.update(self._task, description=text, completed=fraction, left=left)
         self._bar.refresh()
+
+
+def print_spent(spent_s: Mapping[str, float], stream: IO[str]) -> None:
+    """Where the wall time of a run went; `other` is what the harness itself cost."""
+    total_s = sum(spent_s.values())
+    parts = ", ".join(f"{kind} {format_seconds(seconds)}" for kind, seconds in spent_s.items() if seconds >= _TOLD_S)
+    other_ratio = spent_s["other"] / total_s if total_s else 0.0
+    print(f"time: {format_seconds(total_s)} ({parts}); the harness itself {other_ratio:.1%}", file=stream)

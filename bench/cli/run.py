@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import bench
+
 if TYPE_CHECKING:
     from bench.matrix import Matrix
+    from bench.runner import RunResult
 
 _SOME_CELLS_NOT_OK = 3
 
@@ -32,13 +34,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def add_matrix_arguments(parser: argparse.ArgumentParser) -> None:
     """The words that choose a matrix, shared by `run` and `plan`."""
     parser.add_argument(
-        "target", nargs="?", default="", help="matrix file, model file or directory, or zoo name (matrices/default.yaml)"
+        "target",
+        nargs="?",
+        default="",
+        help="matrix file, model file or directory, or zoo name (matrices/default.yaml)",
     )
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="override a value of the matrix")
     parser.add_argument("--only", action="append", default=[], metavar="GLOB", help="cells by id or model.variant")
     parser.add_argument("--quick", action="store_true", help="less measuring: wider intervals, more 'inconclusive'")
     parser.add_argument("--trust", action="append", default=[], metavar="PATH", help="a model file that may run code")
-    parser.add_argument("--inputs", default="", metavar="FILE", help="your own .npz, .npy or .jsonl for a model by path")
+    parser.add_argument(
+        "--inputs", default="", metavar="FILE", help="your own .npz, .npy or .jsonl for a model by path"
+    )
 
 
 def chosen_matrix(words: argparse.Namespace) -> Matrix:
@@ -47,16 +54,22 @@ def chosen_matrix(words: argparse.Namespace) -> Matrix:
 
     choice = {"sets": words.set, "only": words.only, "quick": words.quick, "trusted": words.trust}
     if not words.target:
-        return matrix.load(matrix.default_path(), **choice)
+        return matrix.load(_default_matrix(), **choice)
     if words.target.endswith((".yaml", ".yml")):
         return matrix.load(Path(words.target), **choice)
     return matrix.matrix_for_model(words.target, inputs=words.inputs, **choice)
 
 
+def _default_matrix() -> Path:
+    """`matrices/default.yaml` here, or else the one that came with the package."""
+    here = Path("matrices/default.yaml")
+    return here if here.exists() else Path(bench.__file__).parent / here
+
+
 def execute(words: argparse.Namespace) -> int:
     """Run, print the table or the JSON object, write the report."""
     from bench import report, runner
-    from bench.cli.progress import Progress
+    from bench.cli.progress import Progress, print_spent
 
     matrix = chosen_matrix(words)
     with Progress(sys.stderr) as progress:
@@ -66,7 +79,7 @@ def execute(words: argparse.Namespace) -> int:
                 results_dir=words.results,
                 resume=not words.new,
                 isolation=words.isolation,
-                command_line=shlex.join(sys.argv),
+                command=tuple(sys.argv),
             ),
             progress,
         )
@@ -75,16 +88,13 @@ def execute(words: argparse.Namespace) -> int:
         print(report.run_json(result.run_dir))
     else:
         report.print_run(result.run_dir, sys.stdout)
-        runner.print_spent(result, sys.stdout)
+        print_spent(result.spent_s, sys.stdout)
         if page is not None:
             print(f"report: {page}")
     return _exit_code(result)
 
 
-def _exit_code(result: object) -> int:
-    from bench.runner import RunResult
-
-    assert isinstance(result, RunResult)
+def _exit_code(result: RunResult) -> int:
     if result.interrupted_by is not None:
         return 128 + result.interrupted_by
     return 0 if all(record.outcome.status == "ok" for record in result.records) else _SOME_CELLS_NOT_OK

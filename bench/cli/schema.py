@@ -10,7 +10,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """No arguments."""
 
 
-def execute(words: argparse.Namespace) -> int:
+def execute(_words: argparse.Namespace) -> int:
     """Print the schema on stdout."""
     from bench.matrix import schema
 

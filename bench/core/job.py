@@ -20,6 +20,14 @@ class SourceJob:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class MembersJob:
+    """List the other files that the user's model file refers to, so that the store can copy them with it."""
+
+    kind: Literal["members"] = "members"
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StepJob:
     """Apply one optimizer or converter to an artifact; answers with a StepResult."""
 
@@ -59,4 +67,4 @@ class MeasureJob:
     predictions_path: str = ""
 
 
-Job = SourceJob | StepJob | InputsJob | MeasureJob
+Job = MembersJob | SourceJob | StepJob | InputsJob | MeasureJob

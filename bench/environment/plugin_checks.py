@@ -56,7 +56,7 @@ def _plugin_finding(kind: str, spec: PluginSpec, *, has_gpu: bool) -> Finding:
 def _obstacles(kind: str, spec: PluginSpec, plugin: Any) -> Sequence[str]:
     """What the plug-in itself says against running here, each reason with its way out."""
     if kind == "models":
-        from bench.zoo import missing_data
+        from bench.zoo.fetch import missing_data
 
         missing = missing_data(spec.name)
         return (f"{missing}: python -m bench.zoo.fetch",) if missing else ()

@@ -42,9 +42,7 @@ class Plan:
 def make_plan(groups: Sequence[Group]) -> Plan:
     """Judge every cell; equal models, variants and limits are judged once, so that 10 000 cells stay cheap."""
     judge = _Judge()
-    cells = tuple(
-        PlannedCell(cell=cell, obstacle=judge.obstacle(cell)) for group in groups for cell in group.cells
-    )
+    cells = tuple(PlannedCell(cell=cell, obstacle=judge.obstacle(cell)) for group in groups for cell in group.cells)
     return Plan(groups=tuple(groups), cells=cells)
 
 
@@ -86,9 +84,7 @@ def _missing(kind: str, name: str) -> Outcome | None:
     missing = plugins.lookup(kind, name).missing_packages()
     if not missing:
         return None
-    return _skipped(
-        f"{name} needs {', '.join(missing)}, not installed", f"pip install {' '.join(missing)}", "package"
-    )
+    return _skipped(f"{name} needs {', '.join(missing)}, not installed", f"pip install {' '.join(missing)}", "package")
 
 
 def _model_obstacle(model: ModelRef) -> Outcome | None:
@@ -98,7 +94,7 @@ def _model_obstacle(model: ModelRef) -> Outcome | None:
             return None
         if model.kind == "null":
             return None
-        from bench.zoo import missing_data
+        from bench.zoo.fetch import missing_data
 
         problem = missing_data(model.location)
         if problem:

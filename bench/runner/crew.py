@@ -60,6 +60,10 @@ class Crew:
         """How many children may work side by side while nothing is timed."""
         return self._width
 
+    def is_interrupted(self) -> bool:
+        """Whether a signal has asked the run to stop."""
+        return self._supervisor.interrupted_by is not None
+
     def hire(self, job: Job, name: str, limits: Limits | None = None) -> Child:
         """Write the job's file and start its child; HostError when the child cannot be started or limited."""
         limits = limits or Limits(threads=self._width)
@@ -107,9 +111,9 @@ class Crew:
             for ticket, reply in self.await_some(pending).items():
                 yield pending.pop(ticket), reply
 
-    def dismiss(self, child: Child) -> None:
-        """End a child and its whole tree."""
-        self._supervisor.stop(child)
+    def dismiss(self, children: Iterable[Child]) -> None:
+        """End children and their whole trees."""
+        self._supervisor.stop_all(list(children))
 
 
 def outcome_of(reply: ChildError | Death) -> Outcome:
@@ -124,6 +128,4 @@ def outcome_of(reply: ChildError | Death) -> Outcome:
             log_tail=reply.traceback[-2000:],
         )
     status = "failed" if reply.status == "ok" else reply.status
-    return Outcome(
-        status=status, reason=reply.reason, culprit="target", phase=reply.phase, log_tail=reply.log_tail
-    )
+    return Outcome(status=status, reason=reply.reason, culprit="target", phase=reply.phase, log_tail=reply.log_tail)

@@ -50,6 +50,7 @@ class RoundOfCell:
     outcome: Outcome | None = None
     opened: Opened | None = None
     warm_up_s: float | None = None
+    settled: bool = True  # whether the warm-up ended because speed had settled
     blocks: tuple[Block, ...] = ()
     rotating_ns: tuple[int, ...] = ()  # steady calls of the one block with inputs that change, where there was one
     peak_memory_bytes: int | None = None
@@ -71,6 +72,6 @@ class CellRun:
         return next((result.outcome for result in self.rounds if result.outcome is not None), None)
 
     @property
-    def blocks_by_round(self) -> dict[int, tuple[Block, ...]]:
-        """Blocks of the whole rounds."""
-        return {result.round: result.blocks for result in self.rounds if result.blocks and result.outcome is None}
+    def blocks(self) -> list[tuple[Block, ...]]:
+        """Blocks of the whole rounds, one tuple a round."""
+        return [result.blocks for result in self.rounds if result.blocks and result.outcome is None]

@@ -1,4 +1,4 @@
-"""One round: a fresh process for every cell of a group, opened, checked, warmed up, then timed in alternating blocks."""
+"""One round: a fresh process for every cell of a group, opened, checked, warmed up, timed in alternating blocks."""
 
 from __future__ import annotations
 
@@ -63,9 +63,7 @@ class Round:
             self._time_blocks(seats, between_blocks)
             self._finish(seats)
         finally:
-            for seat in seats:
-                if seat.child is not None:
-                    self._crew.dismiss(seat.child)
+            self._crew.dismiss(seat.child for seat in seats if seat.child is not None)
         return [replace(seat.result, blocks=tuple(seat.blocks)) for seat in seats]
 
     def _open(self, seats: Sequence[_Seat]) -> None:
@@ -122,9 +120,10 @@ class Round:
         measurement = msgspec.to_builtins(self._measurement)
         with self._timeline.spend("warm-up"):
             for seat in seats:
-                body = self._ask(seat, "warm", {"measurement": measurement})
+                question = {"measurement": measurement, "rotate": _has_varied_inputs(seat.prepared)}
+                body = self._ask(seat, "warm", question)
                 if body is not None:
-                    seat.result = replace(seat.result, warm_up_s=body["warm_up_s"])
+                    seat.result = replace(seat.result, warm_up_s=body["warm_up_s"], settled=body["settled"])
                     seat.calls = calls_per_block(body["estimate_ns"], self._measurement)
 
     def _time_blocks(self, seats: Sequence[_Seat], between_blocks: Callable[[], None]) -> None:

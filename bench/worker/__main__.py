@@ -1,4 +1,4 @@
-"""`python -m bench.worker JOB.json [--fd N]`: with a descriptor it serves its parent, without it repeats the job by hand.
+"""`python -m bench.worker JOB.json [--fd N]`: with a descriptor it serves its parent, without it repeats the job.
 
 Almost nothing is imported before the job says what is needed: import weight and thread pools are part of what is
 measured, so the job decides when they appear.
@@ -7,6 +7,7 @@ measured, so the job decides when they appear.
 from __future__ import annotations
 
 import faulthandler
+import os
 import signal
 import sys
 
@@ -23,7 +24,11 @@ def main(words: list[str]) -> int:
         from .channel import Channel
         from .serve import serve
 
-        return serve(read_job(words[0]), Channel(int(words[2])))
+        code = serve(read_job(words[0]), Channel(int(words[2])))
+        # Without the interpreter's tear-down: frameworks take up to half a second for it, and all is said and closed.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     if len(words) == 1:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         from .by_hand import repeat

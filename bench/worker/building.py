@@ -11,7 +11,7 @@ import msgspec
 
 from bench.core import plugins
 from bench.core.contracts import StepResult
-from bench.core.job import InputsJob, SourceJob, StepJob
+from bench.core.job import InputsJob, MembersJob, SourceJob, StepJob
 
 from .jobs import Answer, Say
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class BuildPerformer:
-    """Answers the single verb `make` for source, step and inputs jobs."""
+    """Answers the single verb `make` for members, source, step and inputs jobs."""
 
-    def __init__(self, job: SourceJob | StepJob | InputsJob) -> None:
+    def __init__(self, job: MembersJob | SourceJob | StepJob | InputsJob) -> None:
         self._job = job
 
     def ask(self, verb: str, body: Mapping[str, Any], say: Say) -> Answer:
@@ -36,6 +36,8 @@ class BuildPerformer:
         return {**answer, "duration_s": time.perf_counter() - started}
 
     def _make(self) -> Answer:
+        if isinstance(self._job, MembersJob):
+            return _list_members(self._job)
         if isinstance(self._job, SourceJob):
             return _plain(_make_source(self._job))
         if isinstance(self._job, StepJob):
@@ -48,11 +50,17 @@ def _plain(result: StepResult) -> Answer:
     return answer
 
 
+def _list_members(job: MembersJob) -> Answer:
+    from bench.adapters.inspect import external_members
+
+    return {"members": list(external_members(job.path))}
+
+
 def _make_source(job: SourceJob) -> StepResult:
     if job.model.kind == "path":
         from bench.adapters.inspect import signature
 
-        inputs, outputs = signature(job.format, Path(job.model.location))
+        inputs, outputs = signature(job.format, job.model.location)
         return StepResult(format=job.format, path=Path(job.model.location), inputs=inputs, outputs=outputs)
     model = _zoo_model(job.model)
     result: StepResult = model.build(job.format, Path(job.out_dir))
@@ -85,26 +93,41 @@ def _make_inputs(job: InputsJob) -> Answer:
 def _gather_inputs(job: InputsJob) -> tuple[Sequence[Batch], LabelledSet | None]:
     """The user's own samples first, then the zoo model's real ones, then valid made-up ones for any signature."""
     model = job.model
-    wanted = {"count": job.count, "batch": job.batch, "dimensions": job.dimensions, "seed": job.seed}
     if model.inputs_path:
-        from bench.zoo.inputs import user_inputs
+        from bench.zoo.user_inputs import user_inputs
 
-        return user_inputs(Path(model.inputs_path), job.inputs, **wanted)
+        return user_inputs(
+            Path(model.inputs_path),
+            job.inputs,
+            count=job.count,
+            batch=job.batch,
+            dimensions=job.dimensions,
+            seed=job.seed,
+        )
     if model.kind != "path":
         zoo_model = _zoo_model(model)
-        return zoo_model.sample_inputs(**wanted), zoo_model.labelled()
+        batches = zoo_model.sample_inputs(count=job.count, batch=job.batch, dimensions=job.dimensions, seed=job.seed)
+        return batches, zoo_model.labelled()
     from bench.adapters.inspect import vocabulary
     from bench.zoo.inputs import synthetic_inputs
 
-    rows = vocabulary(model.format, Path(model.location))
-    return synthetic_inputs(job.inputs, vocabulary=min(rows.values(), default=None), **wanted), None
+    rows = vocabulary(model.format, model.location)
+    batches = synthetic_inputs(
+        job.inputs,
+        count=job.count,
+        batch=job.batch,
+        dimensions=job.dimensions,
+        seed=job.seed,
+        vocabulary=min(rows.values(), default=None),
+    )
+    return batches, None
 
 
 def _write_labelled(path: Path, labelled: LabelledSet) -> None:
     import numpy as np
 
-    inputs = {f"inputs/{name}": values for name, values in labelled.inputs.items()}
-    np.savez(path, labels=labelled.labels, **inputs)
+    arrays: dict[str, Any] = {f"inputs/{name}": values for name, values in labelled.inputs.items()}
+    np.savez(path, labels=labelled.labels, **arrays)
 
 
 def _zoo_model(model: ModelRef) -> ZooModel:

@@ -31,7 +31,7 @@ def repeat(job: Job) -> int:
     ask("open")
     if job.outputs_path:
         ask("check")
-    warm = ask("warm", measurement=msgspec.to_builtins(measurement))
+    warm = ask("warm", measurement=msgspec.to_builtins(measurement), rotate=False)
     calls = calls_per_block(warm["estimate_ns"], measurement)
     for _ in range(measurement.blocks):
         ask("block", calls=calls, rotate=False)
@@ -46,5 +46,10 @@ def _short(answer: Answer) -> Answer:
         return answer
     shown = {key: value for key, value in answer.items() if key != "latencies_ns"}
     quarter = len(latencies_ns) // 4
-    return {**shown, "calls": len(latencies_ns), "min_ns": latencies_ns[0], "p25_ns": latencies_ns[quarter],
-            "p50_ns": latencies_ns[2 * quarter]}
+    return {
+        **shown,
+        "calls": len(latencies_ns),
+        "min_ns": latencies_ns[0],
+        "p25_ns": latencies_ns[quarter],
+        "p50_ns": latencies_ns[2 * quarter],
+    }

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 def write_outputs(session: Session, pool: Sequence[Batch], path: Path) -> None:
-    """Outputs on every batch of the pool as `<batch>/<name>`, and a second run of the first batch as `repeat/<name>`."""
+    """Outputs on every batch of the pool as `first/<batch>/<name>`, and those of a second pass as `second/...`."""
     arrays: dict[str, Any] = {}
-    for position, batch in enumerate(pool):
-        arrays |= {f"{position}/{name}": value for name, value in session.run(batch).items()}
-    arrays |= {f"repeat/{name}": value for name, value in session.run(pool[0]).items()}
+    for run in ("first", "second"):
+        for position, batch in enumerate(pool):
+            arrays |= {f"{run}/{position}/{name}": value for name, value in session.run(batch).items()}
     np.savez(path, **arrays)
 
 
@@ -30,14 +30,12 @@ def predict_labelled(session: Session, job: MeasureJob) -> None:
     with np.load(job.labelled_path, allow_pickle=False) as stored:
         inputs = {name.removeprefix("inputs/"): stored[name] for name in stored.files if name.startswith("inputs/")}
     predict = _predictor(job)
-    predictions = [
-        predict(session.run(batch))[:count] for batch, count in _full_batches(inputs, job.cell.batch)
-    ]
+    predictions = [predict(session.run(batch))[:count] for batch, count in _full_batches(inputs, job.cell.batch)]
     np.savez(job.predictions_path, predictions=np.concatenate(predictions))
 
 
 def _full_batches(inputs: Batch, size: int) -> Iterator[tuple[Batch, int]]:
-    """Batches of exactly `size`: the last one is filled up by repeating its last sample; `count` says how many are real."""
+    """Batches of exactly `size`, the last filled up by repeating its last sample, and how many of each are real."""
     total = len(next(iter(inputs.values())))
     for start in range(0, total, size):
         indices = np.minimum(np.arange(start, start + size), total - 1)

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 import msgspec
 
-from bench.core.job import InputsJob, Job, MeasureJob, SourceJob, StepJob
+from bench.core.job import InputsJob, Job, MeasureJob, MembersJob, SourceJob, StepJob
 
 _TYPES: Mapping[str, type[Job]] = {
+    "members": MembersJob,
     "source": SourceJob,
     "step": StepJob,
     "inputs": InputsJob,

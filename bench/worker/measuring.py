@@ -24,8 +24,6 @@ from .jobs import Answer, Say
 if TYPE_CHECKING:
     from bench.core.contracts import Batch
 
-_ESTIMATE_CALLS = 10
-
 
 class MeasurePerformer:
     """Answers open, check, warm, block and finish, in that order."""
@@ -87,20 +85,15 @@ class MeasurePerformer:
         }
 
     def _warm(self, body: Mapping[str, Any], say: Say) -> Answer:
-        from bench.measure.warm_up import is_warm
+        from bench.measure.warm_up import warm_up
 
         say("warm-up")
         measurement = msgspec.convert(body["measurement"], Measurement)
-        call = self._bound[0]
-        started = time.perf_counter()
-        latencies_ns: list[int] = []
-        while not is_warm(latencies_ns, time.perf_counter() - started, measurement):
-            latencies_ns += time_calls(call, 1)
-        recent = sorted(latencies_ns[-_ESTIMATE_CALLS:])
+        warmth = warm_up(self._bound if body["rotate"] else self._bound[:1], measurement)
         return {
-            "calls": len(latencies_ns),
-            "warm_up_s": time.perf_counter() - started,
-            "estimate_ns": recent[len(recent) // 2],
+            "warm_up_s": warmth.elapsed_ns / 1e9,
+            "estimate_ns": warmth.estimate_ns,
+            "settled": warmth.settled,
         }
 
     def _block(self, body: Mapping[str, Any], say: Say) -> Answer:

@@ -12,17 +12,22 @@ from bench.core.job import Job
 from .channel import Channel
 from .jobs import performer
 
+_MESSAGE_CHARS = 2000
+_TRACEBACK_CHARS = 20_000
+
 
 def describe_error(error: BaseException) -> dict[str, Any]:
     """An exception as plain words; foreign ones carry their type, ours their culprit and hint."""
-    ours = isinstance(error, BenchError)
-    return {
+    described = {
         "type": type(error).__name__,
-        "message": (error.message if ours else f"{type(error).__name__}: {error}")[:2000],
-        "hint": (error.hint or "") if ours else "",
-        "culprit": error.culprit if ours else "target",
-        "traceback": "".join(traceback.format_exception(error))[-20_000:],
+        "message": f"{type(error).__name__}: {error}"[:_MESSAGE_CHARS],
+        "hint": "",
+        "culprit": "target",
+        "traceback": "".join(traceback.format_exception(error))[-_TRACEBACK_CHARS:],
     }
+    if isinstance(error, BenchError):
+        described |= {"message": error.message[:_MESSAGE_CHARS], "hint": error.hint or "", "culprit": error.culprit}
+    return described
 
 
 def serve(job: Job, channel: Channel) -> int:

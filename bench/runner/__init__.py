@@ -1,0 +1,8 @@
+"""The loop over groups: prepares, measures, judges, records; resumes what an earlier run left unfinished."""
+
+from __future__ import annotations
+
+from .run import RunOptions, RunResult, run
+from .watch import Silent, Watcher
+
+__all__ = ["RunOptions", "RunResult", "Silent", "Watcher", "run"]

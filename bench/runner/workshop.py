@@ -1,0 +1,303 @@
+"""Makes what the cells need before anything is timed: artifacts, each step once and in a child, and pools of inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from bench.artifacts import Site, Store, step_key
+from bench.core.artifact import Artifact, LineageStep
+from bench.core.canonical import digest
+from bench.core.cell import Cell, Dimension, ModelRef, StepCall
+from bench.core.contracts import StepResult
+from bench.core.errors import BenchError, RefusedError
+from bench.core.formats import split_callable
+from bench.core.job import InputsJob, Job, MembersJob, SourceJob, StepJob
+from bench.core.results import Outcome
+from bench.supervise import Answer, Child, Ticket
+
+from .crew import Crew, Question, Reply, outcome_of
+from .prepared import Pool, Prepared
+from .provenance import versions_of
+from .watch import Watcher
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chain:
+    """An artifact to be made: a model in its source format, with the first so many steps of a variant applied."""
+
+    model: ModelRef
+    source: str
+    steps: tuple[StepCall, ...] = ()
+
+    @property
+    def before(self) -> Chain | None:
+        """What must be there first."""
+        return replace(self, steps=self.steps[:-1]) if self.steps else None
+
+    def __str__(self) -> str:
+        return " > ".join((self.model.name, self.source, *(step.name for step in self.steps)))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PoolWish:
+    """Inputs to be made: they depend on the signature of the model's reference source, not on the variant."""
+
+    before: Chain
+    batch: int
+    dimensions: tuple[Dimension, ...]
+
+    def __str__(self) -> str:
+        return f"inputs of {self.before.model.name}, batch {self.batch}"
+
+
+Wish = Chain | PoolWish
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Running:
+    wish: Wish
+    child: Child
+    site: Site | None  # where a chain's artifact is being built; a pool has none
+    stack: ExitStack  # what must be given back when the child is done
+
+
+class _Unmade(Exception):
+    """Carries the outcome of what should have come before."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__(outcome.reason)
+        self.outcome = outcome
+
+
+class Workshop:
+    """Makes wishes in the order of what they need, a few children side by side; failures become outcomes."""
+
+    def __init__(
+        self, crew: Crew, store: Store, run_dir: Path, watcher: Watcher, *, input_pool: int, seed: int
+    ) -> None:
+        self._crew = crew
+        self._store = store
+        self._run_dir = run_dir
+        self._watcher = watcher
+        self._input_pool = input_pool
+        self._seed = seed
+        self._artifacts: dict[Chain, Artifact | Outcome] = {}
+        self._pools: dict[PoolWish, Pool | Outcome] = {}
+        self._running: dict[Ticket, _Running] = {}
+        self._stored_models: dict[ModelRef, ModelRef] = {}
+
+    def prepare(self, cells: Sequence[tuple[Cell, Cell]]) -> dict[str, Prepared | Outcome]:
+        """Cell id -> what is measured, or why it cannot be, for pairs of (cell, reference of its group)."""
+        todo = list(dict.fromkeys(wish for cell, reference in cells for wish in _wishes(cell, reference)))
+        total = len(todo)
+        try:
+            while todo or self._running:
+                todo = self._begin_ready(todo)
+                self._watcher.building(self._what_runs(), total - len(todo) - len(self._running), total)
+                if self._running:
+                    for ticket, reply in self._crew.await_some(self._running).items():
+                        self._end(self._running.pop(ticket), reply)
+        finally:
+            self._crew.dismiss(running.child for running in self._running.values())
+            for running in self._running.values():
+                running.stack.close()
+            self._running.clear()
+        return {cell.id: self._prepared(cell, reference) for cell, reference in cells}
+
+    def _begin_ready(self, todo: Sequence[Wish]) -> list[Wish]:
+        """Begin what has all it needs while there is room; what is in the store, or cannot be, is settled at once."""
+        left: list[Wish] = []
+        for wish in todo:
+            before_is_settled = wish.before is None or wish.before in self._artifacts
+            if not before_is_settled or len(self._running) >= self._crew.width:
+                left.append(wish)
+                continue
+            try:
+                self._begin(wish)
+            except _Unmade as unmade:
+                self._settle(wish, unmade.outcome)
+            except BenchError as error:
+                self._settle(wish, _outcome_of_error(error))
+        return left
+
+    def _begin(self, wish: Wish) -> None:
+        with ExitStack() as stack:
+            if isinstance(wish, Chain):
+                site = stack.enter_context(self._store.site(self._key(wish), give_up=self._crew.is_interrupted))
+                for note in site.notes:
+                    self._watcher.note(note)
+                if site.found is not None:
+                    self._settle(wish, site.found)
+                    return
+                job = self._chain_job(wish, site)
+            else:
+                site = None
+                job = self._pool_job(wish)
+            child = self._crew.hire(job, f"build.{digest(repr(wish), length=12)}")
+            ticket = self._crew.post(Question(child=child, verb="make"))
+            self._running[ticket] = _Running(wish=wish, child=child, site=site, stack=stack.pop_all())
+
+    def _end(self, running: _Running, reply: Reply) -> None:
+        self._crew.dismiss([running.child])
+        with running.stack:
+            if not isinstance(reply, Answer):
+                self._settle(running.wish, outcome_of(reply))
+                return
+            try:
+                self._settle(running.wish, self._keep(running, dict(reply.body)))
+            except BenchError as error:
+                self._settle(running.wish, _outcome_of_error(error))
+
+    def _keep(self, running: _Running, body: dict[str, object]) -> Artifact | Pool:
+        duration_s = float(str(body.pop("duration_s")))
+        if isinstance(running.wish, PoolWish):
+            path, labelled = self._pool_paths(running.wish)
+            return Pool(
+                path=str(path),
+                sha256=str(body["sha256"]),
+                labelled_path=str(labelled) if body["labels"] else "",
+                metric=str(body["metric"]),
+            )
+        assert running.site is not None  # noqa: S101  a chain is built on a site
+        result = msgspec.convert(body, StepResult, dec_hook=_path)
+        return running.site.keep(result, lineage=self._lineage(running.wish, duration_s))
+
+    def _settle(self, wish: Wish, made: Artifact | Pool | Outcome) -> None:
+        if isinstance(wish, Chain):
+            assert not isinstance(made, Pool)  # noqa: S101
+            self._artifacts[wish] = made
+        else:
+            assert not isinstance(made, Artifact)  # noqa: S101
+            self._pools[wish] = made
+
+    def _artifact(self, chain: Chain) -> Artifact:
+        """What was made of a settled chain; _Unmade carries why nothing was."""
+        made = self._artifacts[chain]
+        if isinstance(made, Outcome):
+            raise _Unmade(made)
+        return made
+
+    def _key(self, chain: Chain) -> str:
+        if chain.before is not None:
+            return step_key(self._artifact(chain.before), chain.steps[-1], versions_of("steps", chain.steps[-1].name))
+        if chain.model.kind == "path":
+            return digest({"model": self._stored(chain.model).location, "as": chain.source})
+        name = _zoo_name(chain.model)
+        made_by = versions_of("models", name)
+        return digest({"model": name, "as": chain.source, "options": chain.model.options, "by": made_by})
+
+    def _chain_job(self, chain: Chain, site: Site) -> Job:
+        out_dir = str(site.out_dir)
+        if chain.before is not None:
+            return StepJob(step=chain.steps[-1], source=self._artifact(chain.before), out_dir=out_dir)
+        return SourceJob(model=self._stored(chain.model), format=chain.source, out_dir=out_dir)
+
+    def _pool_job(self, wish: PoolWish) -> Job:
+        path, labelled = self._pool_paths(wish)
+        return InputsJob(
+            model=self._stored(wish.before.model),
+            inputs=self._artifact(wish.before).inputs,
+            count=self._input_pool,
+            batch=wish.batch,
+            dimensions=wish.dimensions,
+            seed=self._seed,
+            pool_path=str(path),
+            labelled_path=str(labelled),
+        )
+
+    def _lineage(self, chain: Chain, duration_s: float) -> tuple[LineageStep, ...]:
+        if chain.before is None:
+            return (LineageStep(step="source", options=(), source_id="", versions=(), duration_s=duration_s),)
+        source, call = self._artifact(chain.before), chain.steps[-1]
+        link = LineageStep(
+            step=call.name,
+            options=call.options,
+            source_id=source.id,
+            versions=versions_of("steps", call.name),
+            duration_s=duration_s,
+        )
+        return (*source.lineage, link)
+
+    def _stored(self, model: ModelRef) -> ModelRef:
+        """The model with the store's own copy of the user's file: only what was hashed is ever opened."""
+        if model.kind != "path":
+            return model
+        if model not in self._stored_models:
+            callable_parts = split_callable(model.location)
+            path = callable_parts[0] if callable_parts else Path(model.location)
+            stored = self._store.import_model(path, self._members(path, model.format))
+            for note in stored.notes:
+                self._watcher.note(note)
+            location = f"{stored.path}:{callable_parts[1]}" if callable_parts else str(stored.path)
+            self._stored_models[model] = replace(model, location=location)
+        return self._stored_models[model]
+
+    def _members(self, path: Path, format: str) -> tuple[str, ...]:
+        """The other files that a model file refers to; told by a child, for it takes a parser of foreign files."""
+        if format != "onnx":
+            return ()
+        child = self._crew.hire(MembersJob(path=str(path)), f"members.{digest(str(path), length=12)}")
+        reply = self._crew.ask(child, "make")
+        self._crew.dismiss([child])
+        if not isinstance(reply, Answer):
+            raise _Unmade(outcome_of(reply))
+        return tuple(reply.body["members"])
+
+    def _pool_paths(self, wish: PoolWish) -> tuple[Path, Path]:
+        stem = digest([repr(wish), self._input_pool, self._seed], length=16)
+        return self._run_dir / "inputs" / f"{stem}.npz", self._run_dir / "inputs" / f"{stem}.labels.npz"
+
+    def _prepared(self, cell: Cell, reference: Cell) -> Prepared | Outcome:
+        try:
+            artifact = self._artifact(_chain(cell))
+            source = self._artifact(replace(_chain(cell), steps=()))
+        except _Unmade as unmade:
+            return unmade.outcome
+        pool = self._pools[_pool_wish(cell, reference)]
+        if isinstance(pool, Outcome):
+            return pool
+        return Prepared(cell=cell, artifact=artifact, pool=pool, source_sha256=source.id)
+
+    def _what_runs(self) -> str:
+        return ", ".join(str(running.wish) for running in self._running.values())
+
+
+def _chain(cell: Cell) -> Chain:
+    return Chain(model=cell.model, source=cell.variant.source, steps=cell.variant.steps)
+
+
+def _pool_wish(cell: Cell, reference: Cell) -> PoolWish:
+    source = Chain(model=reference.model, source=reference.variant.source)
+    return PoolWish(before=source, batch=cell.batch, dimensions=cell.dimensions)
+
+
+def _wishes(cell: Cell, reference: Cell) -> Iterator[Wish]:
+    """All that a cell needs, each after what it needs itself."""
+    chain = _chain(cell)
+    yield from (replace(chain, steps=chain.steps[:length]) for length in range(len(chain.steps) + 1))
+    wish = _pool_wish(cell, reference)
+    yield wish.before
+    yield wish
+
+
+def _zoo_name(model: ModelRef) -> str:
+    return "null" if model.kind == "null" else model.location
+
+
+def _outcome_of_error(error: BenchError) -> Outcome:
+    return Outcome(
+        status="refused" if isinstance(error, RefusedError) else "failed",
+        reason=error.message,
+        hint=error.hint or "",
+        culprit=error.culprit,
+        phase="build",
+    )
+
+
+def _path(kind: type, value: object) -> object:
+    return Path(str(value)) if kind is Path else value
