@@ -80,15 +80,16 @@ def _bounded(rho: float) -> float:
 
 
 def _as_log_rows(series: ArrayLike) -> Floats:
-    rows = np.log(np.atleast_2d(np.asarray(series, dtype=np.float64)))
-    if not np.isfinite(rows).all():
+    values = np.atleast_2d(np.asarray(series, dtype=np.float64))
+    if not (np.isfinite(values) & (values > 0)).all():
         raise ValueError("a series of latencies holds positive finite numbers only")
+    rows = np.log(values)
     centred: Floats = rows - np.median(rows, axis=1, keepdims=True) if rows.size else rows
     return centred
 
 
 def _profile(rows: Floats) -> Floats:
-    profile: Floats = np.median(rows, axis=0)
+    profile: Floats = rows[0] if len(rows) == 1 else np.median(rows, axis=0)
     return profile
 
 
@@ -103,7 +104,7 @@ def _significant_split(rows: Floats, rng: np.random.Generator) -> int | None:
     allowed_hits = math.floor(P_VALUE * (PERMUTATIONS + 1)) - 1  # p = (hits + 1) / (permutations + 1)
     hits = 0
     for _ in range(PERMUTATIONS):
-        permuted = np.stack([row[_permutation(points, block_length, rng)] for row in rows])
+        permuted = np.array([row[_permutation(points, block_length, rng)] for row in rows])
         hits += _best_split(_profile(permuted))[0] >= statistic * (1 - 1e-12)
         if hits > allowed_hits:
             return None

@@ -12,6 +12,7 @@ from bench.core.block import Block
 from bench.core.cell import Measurement
 from bench.core.results import Comparison, Estimate, Interval
 
+from .percentiles import block_percentile_ns
 from .schedule import look_confidence
 from .statistics import log_interval
 from .warm_up import steady_rounds
@@ -59,7 +60,7 @@ def paired_rounds(
 ) -> list[tuple[list[Block], list[Block]]]:
     """The steady blocks of both sides for each round in which both have blocks of the same index."""
     reference, variant = (
-        {blocks[0].round: {block.index: block for block in blocks} for blocks in steady_rounds(rounds)[1] if blocks}
+        {blocks[0].round: {block.index: block for block in blocks} for blocks in steady_rounds(rounds)[1]}
         for rounds in (reference_rounds, variant_rounds)
     )
     pairs = []
@@ -73,7 +74,7 @@ def paired_rounds(
 def pair_log_ratio(reference: Sequence[Block], variant: Sequence[Block], *, percent: float = DECIDING_PERCENT) -> float:
     """Median over the blocks of log(variant / reference) of the blocks' percentile, for one pair of processes."""
     ratios = [
-        np.log(np.percentile(after.steady_ns, percent) / np.percentile(before.steady_ns, percent))
+        math.log(block_percentile_ns(after, percent) / block_percentile_ns(before, percent))
         for before, after in zip(reference, variant, strict=True)
     ]
     return float(np.median(ratios))
@@ -81,7 +82,7 @@ def pair_log_ratio(reference: Sequence[Block], variant: Sequence[Block], *, perc
 
 def ratio_estimate(log_ratios: Sequence[float], confidence: float) -> Estimate:
     """The ratio, exp of the mean over pairs, with the Student t interval between pairs (pairs - 1 d.f.)."""
-    if not log_ratios:
+    if len(log_ratios) == 0:
         return Estimate(value=None, reason="no round in which both have blocks")
     mean, half_width = log_interval(log_ratios, confidence)
     if half_width is None:
@@ -93,7 +94,7 @@ def ratio_estimate(log_ratios: Sequence[float], confidence: float) -> Estimate:
 def verdict(log_ratios: Sequence[float], confidence: float, measurement: Measurement) -> Verdict:
     """changed: the interval excludes 1 and the effect is at least `min_effect_ratio`; same: the interval lies within
     `equivalence_ratio` of 1; otherwise inconclusive, as it always is for fewer than two pairs."""
-    if not log_ratios:
+    if len(log_ratios) == 0:
         return "inconclusive"
     mean, half_width = log_interval(log_ratios, confidence)
     if half_width is None:

@@ -17,6 +17,8 @@ from bench.core.block import Block
 from bench.core.cell import Measurement
 from bench.core.results import Estimate, Flag, Statistics
 
+from .percentiles import block_percentile_ns
+
 TAIL = ("mean_ms", "throughput_per_s", "p90_ms", "p95_ms", "p99_ms")
 ALL = ("p25_ms", "p50_ms", "min_ms", *TAIL)
 RATIOS = ("ratio", "p50_ratio")
@@ -92,7 +94,7 @@ def distinct_input_ratio(rotating_ns: Sequence[int], blocks: Sequence[Block]) ->
 
     All inputs must have the same shape. Well above 1: answers are remembered by input.
     """
-    repeated_ns = np.median([np.percentile(block.steady_ns, 25) for block in blocks])
+    repeated_ns = np.median([block_percentile_ns(block, 25) for block in blocks])
     return float(np.percentile(rotating_ns, 25) / repeated_ns)
 
 
@@ -235,7 +237,7 @@ def _outlier_blocks(evidence: _Evidence) -> list[Flag]:
     by_round: dict[int, list[float]] = {}
     for block in evidence.blocks:
         if block.steady_ns:
-            by_round.setdefault(block.round, []).append(math.log(max(1.0, np.percentile(block.steady_ns, 25))))
+            by_round.setdefault(block.round, []).append(math.log(block_percentile_ns(block, 25)))
     deviations = np.abs(np.concatenate([np.array(values) - np.median(values) for values in by_round.values()]))
     limit = _OUTLIER_MAD * max(float(np.median(deviations)), _OUTLIER_FLOOR / _OUTLIER_MAD)
     share = float(np.mean(deviations > limit))

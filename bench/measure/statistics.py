@@ -25,14 +25,14 @@ def summarise(rounds: Sequence[Sequence[Block]], batch: int) -> Statistics:
     t interval over rounds. p90, p95 and p99 and the minimum are those of all calls together; a percentile has a value
     only where the calls allow an interval. ValueError: there is no steady call.
     """
-    kind, rounds = steady_rounds([blocks for blocks in rounds if any(block.steady_ns for block in blocks)])
+    kind, rounds = steady_rounds(rounds)
     if not rounds:
         raise ValueError("no steady call to summarise")
     calls_ns = [[np.asarray(block.steady_ns, dtype=np.float64) for block in blocks] for blocks in rounds]
     pooled_ns = np.concatenate([block for blocks in calls_ns for block in blocks])
 
     def typical(statistic: Callable[[Floats], np.floating]) -> Estimate:
-        return over_rounds([float(statistic(np.concatenate(blocks))) / 1e6 for blocks in calls_ns])
+        return over_rounds([max(1.0, float(statistic(np.concatenate(blocks)))) / 1e6 for blocks in calls_ns])
 
     return Statistics(
         calls=len(pooled_ns),

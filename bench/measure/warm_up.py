@@ -17,6 +17,7 @@ from bench.core.cell import Measurement
 
 from .change_points import MERGE_RATIO, MIN_SEGMENT, Floats, autocorrelation, change_points, levels
 from .loop import time_calls_rotating
+from .percentiles import block_percentile_ns
 
 WarmUpClass = Literal["flat", "warm-up", "slowdown", "no-steady-state"]
 
@@ -109,13 +110,14 @@ def classify(block_p25s: ArrayLike) -> tuple[WarmUpClass, int]:
 
 
 def steady_rounds(rounds: Sequence[Sequence[Block]]) -> tuple[WarmUpClass, list[list[Block]]]:
-    """The class of a cell and its rounds without the blocks before the steady level."""
-    blocks = min((len(blocks) for blocks in rounds), default=0)
-    if blocks == 0:
-        return "flat", [list(blocks) for blocks in rounds]
-    p25s = [[np.percentile(block.steady_ns, 25) for block in round_blocks[:blocks]] for round_blocks in rounds]
-    kind, steady_from = classify(p25s)
-    return kind, [[block for block in round_blocks if block.index >= steady_from] for round_blocks in rounds]
+    """The class of a cell, and its rounds without the blocks before the steady level; empty ones are left out."""
+    counted = [[block for block in blocks if block.steady_ns] for blocks in rounds]
+    counted = [blocks for blocks in counted if blocks]
+    if not counted:
+        return "flat", []
+    shortest = min(len(blocks) for blocks in counted)
+    kind, place = classify([[block_percentile_ns(block, 25) for block in blocks[:shortest]] for blocks in counted])
+    return kind, [blocks[place:] for blocks in counted]
 
 
 def _wanders(profile: Floats) -> bool:
