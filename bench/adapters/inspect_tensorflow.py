@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import TargetError
+from bench.core.saved_model import DEFAULT_SIGNATURE, frozen_function, serving_function
 
 from .boundary import as_target_error
 from .dimensions import FileTensor, Signature, named
-from .tensorflow import load_keras, pick_signature, read_graph
+from .tensorflow import load_keras, read_graph
 
 #: Operators through which ids pass unchanged, as their first input.
 _PASS_THROUGH = frozenset({"Cast", "Identity", "Reshape", "ExpandDims", "Squeeze", "StridedSlice"})
@@ -30,9 +31,22 @@ def saved_model_signature(path: Path) -> Signature:
     if not served:
         raise TargetError(f"{file}: not a SavedModel, or none that can be served: it has no graph tagged 'serve'")
     definitions = served[0].signature_def
-    definition = definitions[pick_signature(list(definitions))]
+    definition = definitions[_served_name(list(definitions))]
     inputs = [_from_info(key, definition.inputs[key]) for key in sorted(definition.inputs)]
     return named(inputs, [_from_info(key, definition.outputs[key]) for key in sorted(definition.outputs)])
+
+
+def _served_name(names: Sequence[str]) -> str:
+    """`serving_default`, or the only one there is beside TensorFlow's own."""
+    usable = [name for name in names if not name.startswith("__")]
+    if DEFAULT_SIGNATURE in usable:
+        return DEFAULT_SIGNATURE
+    if len(usable) == 1:
+        return usable[0]
+    raise TargetError(
+        f"the SavedModel has no signature {DEFAULT_SIGNATURE!r}, but {', '.join(sorted(usable)) or 'none at all'}",
+        hint="save it with tf.saved_model.save(model, path, signatures=function), or with keras' model.export(path)",
+    )
 
 
 def _from_info(key: str, info: Any) -> FileTensor:
@@ -130,23 +144,16 @@ def saved_model_vocabulary(path: Path) -> dict[str, int]:
 
     This loads the program; it is only done where the signature has integer inputs.
     """
-    inputs, _ = saved_model_signature(path)
+    inputs, outputs = saved_model_signature(path)
     if not any(spec.dtype.startswith(("int", "uint")) for spec in inputs):
         return {}
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    loaded = tf.saved_model.load(str(path))
-    signature = loaded.signatures[pick_signature(list(loaded.signatures))]
-    frozen = convert_variables_to_constants_v2(signature)
-    placeholders = {tensor.op.name: key for key, tensor in zip(_flat_keys(signature), frozen.inputs, strict=True)}
+    try:
+        frozen = frozen_function(serving_function(path, inputs, outputs), lower_control_flow=False)
+    except TargetError:  # it holds state that cannot be frozen: then nothing is known of its tables
+        return {}
+    names = {tensor.op.name: spec.name for tensor, spec in zip(frozen.inputs, inputs, strict=True)}
     rows = _table_rows(frozen.graph.as_graph_def())
-    return {placeholders[name]: count for name, count in rows.items() if name in placeholders}
-
-
-def _flat_keys(signature: Any) -> list[str]:
-    """Names of the arguments in the order of the function's inputs."""
-    return sorted(signature.structured_input_signature[1])
+    return {names[name]: count for name, count in rows.items() if name in names}
 
 
 def _table_rows(graph: Any) -> dict[str, int]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from bench.core.artifact import Artifact
 from bench.core.errors import TargetError
+from bench.core.saved_model import serving_function
 
 from .boundary import Call, ModelSession, as_target_error
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 # Both are read when the libraries are imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 os.environ["KERAS_BACKEND"] = "tensorflow"
-
-#: The signature that is served, by TensorFlow's own convention.
-SIGNATURE = "serving_default"
 
 
 class Loaded(NamedTuple):
@@ -152,35 +150,8 @@ def load_keras(path: Path) -> Any:
 
 
 def _saved_model(artifact: Artifact) -> Loaded:
-    import tensorflow as tf
-
-    loaded = tf.saved_model.load(artifact.path)
-    signature = loaded.signatures[pick_signature(list(loaded.signatures))]
-    input_names = [spec.native_name for spec in artifact.inputs]
-    output_names = [spec.native_name for spec in artifact.outputs]
-    missing = set(input_names) - set(signature.structured_input_signature[1])
-    missing |= set(output_names) - set(signature.structured_outputs)
-    if missing:
-        raise TargetError(f"{artifact.path}: its signature names no {', '.join(sorted(missing))}")
-
-    def inference(*tensors: Any) -> Sequence[Any]:
-        outputs = signature(**dict(zip(input_names, tensors, strict=True)))
-        return [outputs[name] for name in output_names]
-
-    return Loaded(inference, loaded)
-
-
-def pick_signature(names: Sequence[str]) -> str:
-    """`serving_default`, or the only one there is; TargetError when neither."""
-    usable = [name for name in names if not name.startswith("__")]
-    if SIGNATURE in usable:
-        return SIGNATURE
-    if len(usable) == 1:
-        return usable[0]
-    raise TargetError(
-        f"the SavedModel has no signature {SIGNATURE!r}, but {sorted(usable) or 'none at all'}",
-        hint="save it with tf.saved_model.save(model, path, signatures=function), or with keras' model.export(path)",
-    )
+    serve = serving_function(Path(artifact.path), artifact.inputs, artifact.outputs)
+    return Loaded(serve, serve)
 
 
 def _frozen_graph(artifact: Artifact) -> Loaded:
