@@ -49,10 +49,11 @@ def load_torch_module(path: Path) -> torch.nn.Module:
 
     Weights are copied into memory that torch allocated, for tensors mapped from the file are badly aligned.
     """
+    factory, options = _read_description(path / DESCRIPTION_NAME)
+
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    factory, options = _read_description(path / DESCRIPTION_NAME)
     module_name, _, function_name = factory.partition(":")
     try:
         build = getattr(importlib.import_module(module_name), function_name)

@@ -67,7 +67,8 @@ def _read_npz(path: Path) -> Mapping[str, Array]:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # numpy leaves a path that it cannot read open, a stream is ours to close.
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except (ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise MatrixError(f"{path}: is not an .npz file of plain arrays: {error}") from error
