@@ -51,7 +51,8 @@ def test_the_manifest_comes_back_as_it_was_frozen(tmp_path: Path) -> None:
     assert manifest.matrix_digest == digest(RESOLVED)
     assert manifest.environment["cpu"] == {"model": "example", "cores": 2}
     assert manifest.versions == (("deploybench", "0.1.0"), ("numpy", "2.4.6"))
-    assert {path.name for path in run.path.iterdir()} == {"run.json", "journal.jsonl", "samples", "jobs", "logs"}
+    names = {path.name for path in run.path.iterdir()}
+    assert names == {"run.json", "journal.jsonl", "samples", "jobs", "logs", "inputs"}
 
 
 def test_run_ids_sort_by_time_in_utc(tmp_path: Path) -> None:
