@@ -63,14 +63,24 @@ def main(control: socket.socket) -> None:
         else:
             _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
         _tend(control, request)
-    except OSError as error:
-        _say(control, error=str(error))
+    except Exception as error:  # noqa: BLE001  whatever it is, the supervisor must hear of it
+        _say(control, error=f"{error or type(error).__name__}")
 
 
 def _check(result: int, call: str) -> None:
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{call}: {os.strerror(number)}")
+
+
+def _write(path: str, line: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.write(descriptor, line.encode())
+    except OSError as error:  # the kernel does not say which file it refused
+        raise OSError(error.errno, f"{path}: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
 
 
 def _die_with_parent() -> None:
@@ -95,8 +105,7 @@ def _enter_namespaces() -> None:
         user, group = os.geteuid(), os.getegid()
         _check(_libc.unshare(kinds | _CLONE_NEWUSER), "unshare")
         for name, line in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
-            with open(f"/proc/self/{name}", "w") as stream:
-                stream.write(line)
+            _write(f"/proc/self/{name}", line)
     _die_with_parent()
 
 
@@ -149,8 +158,7 @@ def _become(request: Mapping[str, Any], tender: int, control: socket.socket) -> 
     # Nothing inside may gain rights by a set-user-id program: the tender could not kill it any more.
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    with open("/proc/self/oom_score_adj", "w") as stream:
-        stream.write(_OOM_SCORE)
+    _write("/proc/self/oom_score_adj", _OOM_SCORE)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
