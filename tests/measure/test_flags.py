@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -188,3 +190,9 @@ def test_a_change_of_environment_between_the_arms_forbids_the_comparison(judged:
     assert flags["invalid-environment"].affects == ("ratio", "p50_ratio")
     assert invalid_rule(tuple(flags.values()))
     assert judged(replace(_CONDITIONS, environment_ids=("a1", "a1"))) == {}
+
+
+def test_the_reference_documentation_lists_every_flag() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "measurement.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `((?:noisy|invalid)-[a-z-]+)`", page, flags=re.MULTILINE))
+    assert documented == FLAGS.keys()

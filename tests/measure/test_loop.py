@@ -15,6 +15,7 @@ import pytest
 from bench.core.clock import FakeClock
 from bench.measure.loop import time_calls, time_calls_rotating
 from bench.measure.resolution import timer_cost
+from bench.monitor.counters import CounterReader
 
 _DEVICE_NS = 5_000_000
 
@@ -62,6 +63,9 @@ def test_a_call_that_does_nothing_costs_little_and_reports_little() -> None:
 @pytest.mark.parametrize(("duration_ms", "calls"), [(0.2, 200), (1, 60), (10, 12)])
 def test_a_busy_wait_is_measured_as_long_as_it_is(duration_ms: float, calls: int) -> None:
     duration_ns = round(duration_ms * 1e6)
+    counters = CounterReader()
+    counters.start()
+    started_ns = time.perf_counter_ns()
     for _ in range(5):  # a neighbour may take the processor away; an error of ours would be there every time
         latencies_ns = sorted(time_calls(_wait_until_over(duration_ns), calls))
         assert duration_ns <= latencies_ns[0]
@@ -69,7 +73,12 @@ def test_a_busy_wait_is_measured_as_long_as_it_is(duration_ms: float, calls: int
             latencies_ns[0] <= duration_ns + max(2000, duration_ns // 2000)
             and latencies_ns[calls // 4] <= duration_ns * 1.01
         ):
+            counters.close()
             return
+    waited = counters.stop().run_delay_ns / (time.perf_counter_ns() - started_ns)
+    counters.close()
+    if waited > 0.2:
+        pytest.skip(f"inconclusive: this machine is busy, we waited {waited:.0%} of the time for a processor")
     pytest.fail(f"{duration_ns} ns measured as {latencies_ns[0]}, p25 {latencies_ns[calls // 4]}")
 
 
