@@ -73,6 +73,6 @@ def _require_content(format: str, path: Path | str) -> None:
         file /= "saved_model.pb"
     with as_target_error(f"{file}: cannot be read"):
         if not file.is_file():
-            raise TargetError(f"{file}: not there, or not a file; a {format} model was expected")
+            raise TargetError(f"{file}: no such file, where a model of the format {format} was expected")
         if file.stat().st_size == 0:
-            raise TargetError(f"{file}: an empty file, not a {format} model")
+            raise TargetError(f"{file}: an empty file, where a model of the format {format} was expected")

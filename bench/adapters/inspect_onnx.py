@@ -13,10 +13,14 @@ from bench.core.errors import TargetError
 from .boundary import as_target_error
 from .dimensions import FileTensor, Signature, named
 
-#: Operators through which ids pass unchanged, as their first input.
-_PASS_THROUGH = frozenset({"Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose", "Slice"})
-#: Operators that give a table of the same rows, of their first input.
-_SAME_ROWS = frozenset({"Cast", "Identity", "DequantizeLinear"})
+#: Operators through which ids pass unchanged, and as which of their inputs. Exporters count negative ids from the end
+#: of the table: where(ids < 0, ids + rows, ids).
+_SAME_IDS = {
+    **dict.fromkeys(("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Transpose", "Slice"), 0),
+    "Where": 2,
+}
+#: Operators that give a table of the same rows, and of which of their inputs.
+_SAME_ROWS = dict.fromkeys(("Cast", "Identity", "DequantizeLinear"), 0)
 
 _CONTAINMENT_HINT = "put the model and its data files into one directory of their own, as plain files"
 
@@ -26,11 +30,31 @@ def signature(path: Path) -> Signature:
     import onnx
 
     external_members(path)
-    onnx.checker.check_model(str(path))
-    graph = _read(path).graph
+    model = _read(path)
+    graph = model.graph
+    if _lacks_shapes(graph):
+        onnx.checker.check_model(_with_shapes(model))
+    else:
+        onnx.checker.check_model(str(path))
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [_file_tensor(value) for value in graph.input if value.name not in constants]
     return named(inputs, [_file_tensor(value) for value in graph.output])
+
+
+def _lacks_shapes(graph: Any) -> bool:
+    return any(not value.type.tensor_type.HasField("shape") for value in (*graph.input, *graph.output))
+
+
+def _with_shapes(model: Any) -> Any:
+    """A copy whose inputs and outputs all have a shape: the checker wants one, runtimes run models without."""
+    import onnx
+
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for value in (*copy.graph.input, *copy.graph.output):
+        if value.type.WhichOneof("value") == "tensor_type" and not value.type.tensor_type.HasField("shape"):
+            value.type.tensor_type.shape.SetInParent()
+    return copy
 
 
 def vocabulary(path: Path) -> dict[str, int]:
@@ -47,16 +71,16 @@ def vocabulary(path: Path) -> dict[str, int]:
         if node.op_type != "Gather" or any(value.name == "axis" and value.i != 0 for value in node.attribute):
             continue
         table = shapes.get(_back(node.input[0], makers, _SAME_ROWS))
-        ids = _back(node.input[1], makers, _PASS_THROUGH)
+        ids = _back(node.input[1], makers, _SAME_IDS)
         if table and ids in inputs:
             rows[ids] = min(table[0], rows.get(ids, table[0]))
     return rows
 
 
-def _back(name: str, makers: Mapping[str, Any], operators: frozenset[str]) -> str:
+def _back(name: str, makers: Mapping[str, Any], operators: Mapping[str, int]) -> str:
     """The name at the beginning of a chain of `operators` that ends in `name`."""
     while name in makers and makers[name].op_type in operators:
-        name = makers[name].input[0]
+        name = makers[name].input[operators[makers[name].op_type]]
     return name
 
 

@@ -13,8 +13,12 @@ from .boundary import as_target_error
 from .dimensions import FileTensor, Signature, named
 from .tensorflow import load_keras, read_graph
 
-#: Operators through which ids pass unchanged, as their first input.
-_PASS_THROUGH = frozenset({"Cast", "Identity", "Reshape", "ExpandDims", "Squeeze", "StridedSlice"})
+#: Operators through which values pass unchanged, and as which of their inputs. Keras counts negative ids from the end
+#: of the table: select(ids < 0, ids + rows, ids).
+_PASS_THROUGH = {
+    **dict.fromkeys(("Cast", "Identity", "Reshape", "ExpandDims", "Squeeze", "StridedSlice"), 0),
+    "SelectV2": 2,
+}
 _GATHERS = frozenset({"Gather", "GatherV2", "ResourceGather"})
 _NOT_OUTPUTS = frozenset({"Placeholder", "Const", "NoOp", "Assert"})
 
@@ -183,5 +187,5 @@ def _back(name: str, nodes: Mapping[str, Any]) -> Any:
     """The node at the beginning of a chain of operators that pass values on."""
     node = nodes[name.partition(":")[0]]
     while node.op in _PASS_THROUGH:
-        node = nodes[node.input[0].partition(":")[0]]
+        node = nodes[node.input[_PASS_THROUGH[node.op]].partition(":")[0]]
     return node

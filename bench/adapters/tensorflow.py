@@ -6,6 +6,7 @@ TensorFlow sizes its pools once per process, so a process opens models with one 
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -146,6 +147,8 @@ def load_keras(path: Path) -> Any:
 
     if keras.backend.backend() != "tensorflow":
         raise TargetError(f"Keras runs on {keras.backend.backend()} in this process", hint="unset KERAS_BACKEND")
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # Keras would say that the file does not exist
+        raise TargetError(f"{path}: not a readable keras model: no zip archive", hint="check that the file is complete")
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 

@@ -59,6 +59,15 @@ def test_a_signature_holds_what_must_be_given_and_what_comes_out(tmp_path: Path)
     ]
 
 
+def test_an_output_without_a_shape_is_taken_an_input_without_one_is_refused(tmp_path: Path) -> None:
+    nodes = [node("Relu", ["x"], ["y"])]
+    path = save(tmp_path / "net.onnx", nodes, [value("x", FLOAT, ["N", 4])], [value("y", FLOAT, None)])
+    assert signature("onnx", path)[1][0].shape == ("y_dims",)
+    path = save(tmp_path / "net.onnx", nodes, [value("x", FLOAT, None)], [value("y", FLOAT, ["N", 4])])
+    with pytest.raises(TargetError, match="no known number of dimensions"):
+        signature("onnx", path)
+
+
 def test_texts_are_named_and_what_is_no_tensor_is_refused(tmp_path: Path) -> None:
     text = value("x", onnx.TensorProto.STRING, ["N"])
     path = save(tmp_path / "text.onnx", [node("Identity", ["x"], ["y"])], [text], [value("y", 8, ["N"])])
@@ -75,12 +84,17 @@ def test_ids_are_kept_within_the_smallest_table_that_they_select_from(tmp_path: 
         [
             node("Cast", ["ids"], ["narrow"], to=onnx.TensorProto.INT32),
             node("DequantizeLinear", ["table", "scale"], ["floats"]),
-            node("Gather", ["floats", "narrow"], ["first"]),
+            node("Add", ["narrow", "rows"], ["from_the_end"]),
+            node("Less", ["narrow", "zero"], ["is_negative"]),
+            node("Where", ["is_negative", "from_the_end", "narrow"], ["wrapped"]),
+            node("Gather", ["floats", "wrapped"], ["first"]),
             node("Gather", ["large", "ids"], ["second"]),
             node("Add", ["first", "second"], ["y"]),
         ],
         constant("table", 30, 8, dtype="int8"),
         constant("scale"),
+        constant("rows", dtype="int32"),
+        constant("zero", dtype="int32"),
         constant("large", 500, 8),
     )
     assert vocabulary("onnx", path) == {"ids": 30}
