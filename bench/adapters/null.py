@@ -7,7 +7,6 @@ single fields, so that the variants of one null model can differ.
 from __future__ import annotations
 
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +25,9 @@ from .faults import trigger
 
 if TYPE_CHECKING:
     from bench.core.contracts import Array, Batch
+
+#: What tells processes apart: in namespaces of their own they may all have the same id.
+_LOADED_AT_NS = time.perf_counter_ns()
 
 INPUTS = (TensorSpec(name="input", dtype="float32", shape=("batch", 4)),)
 OUTPUTS = (TensorSpec(name="output", dtype="float32", shape=("batch", 2)),)
@@ -48,7 +50,7 @@ class Behaviour:
 
     service_ms: float = 0.0  # of one call
     jitter_ratio: float = 0.0  # standard deviation of the logarithm of a call's time
-    process_spread_ratio: float = 0.0  # the same for a factor drawn once per process, from seed and process id
+    process_spread_ratio: float = 0.0  # the same for a factor drawn once per process
     first_call_ms: float = 0.0  # added to the first call
     warm_up_calls: int = 0  # so many calls take warm_up_ratio times as long
     warm_up_ratio: float = 1.0
@@ -180,8 +182,8 @@ def _wait_until_ns(deadline_ns: int, clock: Callable[[], int] = time.perf_counte
 
 
 def _process_factor(behaviour: Behaviour) -> float:
-    """Speed is fixed per process in real runtimes, by page placement: here by a draw from the process id."""
-    draw = random.Random(f"{behaviour.seed}/{os.getpid()}")
+    """Speed is fixed per process in real runtimes, by page placement: here by a draw that no other process repeats."""
+    draw = random.Random(f"{behaviour.seed}/{_LOADED_AT_NS}")
     return math.exp(draw.gauss(0.0, behaviour.process_spread_ratio))
 
 
