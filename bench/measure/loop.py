@@ -15,8 +15,18 @@ SETTLING_CALLS = 3
 
 
 def time_calls(call: Callable[[], Any], calls: int, *, now_ns: Callable[[], int] = time.perf_counter_ns) -> list[int]:
-    """Latency in ns of each of `calls` calls, in order."""
-    return time_calls_rotating((call,), calls, now_ns=now_ns)
+    """Latency in ns of each of `calls` calls, in order; the same promises as `time_calls_rotating`."""
+    latencies_ns = [0] * calls
+    held = output = None
+    with _collector_paused():
+        # The loop of the rotating one without its iterator, which costs a tenth of a pair of clock readings per call.
+        for index in range(calls):
+            started_ns = now_ns()
+            output = call()
+            latencies_ns[index] = now_ns() - started_ns
+            held = output
+    del held, output
+    return latencies_ns
 
 
 def time_calls_rotating(
