@@ -57,7 +57,7 @@ def _convert(source: Artifact, out_dir: Path, calibration: Sequence[Batch]) -> S
 
     if keras.backend.backend() != "tensorflow":
         raise StepFailed(f"{_NAME}: Keras uses the backend {keras.backend.backend()} here", hint=_BACKEND_HINT)
-    model = keras.models.load_model(source.path, compile=False)
+    model = keras.models.load_model(source.path, compile=False, safe_mode=True)
     inputs, outputs = _named(source.inputs), _named(source.outputs)
     order_in = _order([tensor.name for tensor in model.inputs], source.inputs, "inputs")
     order_out = _order(model.output_names, source.outputs, "outputs")
@@ -86,14 +86,19 @@ def _convert(source: Artifact, out_dir: Path, calibration: Sequence[Batch]) -> S
         require_sound(_NAME, expected, run_function(reloaded, batch, inputs, outputs))
     changes = (
         Change(what="bytes", before=source.size_bytes, after=tree_size_bytes(path)),
-        Change(what="variables", before=len(model.variables), after=len(tf.train.list_variables(_variables(path)))),
+        Change(what="variables", before=len(model.variables), after=_stored_variables(path)),
     )
     return StepResult(format="saved_model", path=path, inputs=inputs, outputs=outputs, changes=changes)
 
 
 def _named(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
     """Signature names are Python identifiers, so a canonical name that is none gets a native one."""
-    return tuple(replace(spec, native=re.sub(r"\W|^(?=\d)", "_", spec.name, flags=re.ASCII)) for spec in specs)
+    return tuple(replace(spec, native=_identifier(spec.name)) for spec in specs)
+
+
+def _identifier(name: str) -> str:
+    word = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return word if word[0].isalpha() else f"tensor_{word}"
 
 
 def _order(names: Sequence[str], specs: Sequence[TensorSpec], what: str) -> list[int]:
@@ -109,8 +114,11 @@ def _order(names: Sequence[str], specs: Sequence[TensorSpec], what: str) -> list
     return list(range(len(specs)))
 
 
-def _variables(path: Path) -> str:
-    return str(path / "variables" / "variables")
+def _stored_variables(path: Path) -> int:
+    import tensorflow as tf
+
+    stored = tf.train.list_variables(str(path / "variables" / "variables"))
+    return sum(name != "_CHECKPOINTABLE_OBJECT_GRAPH" for name, _ in stored)
 
 
 STEP = KerasToSavedModel()

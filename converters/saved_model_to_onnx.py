@@ -11,7 +11,7 @@ from bench.core.artifact import Artifact, Change
 from bench.core.contracts import StepResult
 from bench.core.examples import check_batches, require_sound
 from bench.core.onnx_file import model_size_bytes, run_onnx
-from bench.core.saved_model import run_function, serving_function
+from bench.core.saved_model import frozen_function, run_function, serving_function
 from bench.core.steps import only_step_failures, table_blockers
 
 from .onnx_interface import name_interface
@@ -30,7 +30,7 @@ class SavedModelToOnnxOptions:
 
 
 class SavedModelToOnnx:
-    """`tf2onnx.convert.from_function` over the serving signature, opset 18, every named dimension dynamic."""
+    """`tf2onnx.convert.from_graph_def` over the frozen serving signature, opset 18, every named dimension dynamic."""
 
     Options = SavedModelToOnnxOptions
 
@@ -51,8 +51,14 @@ def _convert(source: Artifact, out_dir: Path, calibration: Sequence[Batch]) -> S
     import tf2onnx
 
     serve = serving_function(Path(source.path), source.inputs, source.outputs)
-    model, _ = tf2onnx.convert.from_function(
-        serve, input_signature=serve.input_signature, opset=_OPSET, custom_op_handlers={"Erfc": (_write_erfc, [])}
+    # Frozen first: tf2onnx would turn captured constants into inputs, and leave variables inside as they are.
+    frozen = frozen_function(serve, lower_control_flow=False)
+    model, _ = tf2onnx.convert.from_graph_def(
+        frozen.graph.as_graph_def(),
+        input_names=[tensor.name for tensor in frozen.inputs],
+        output_names=[tensor.name for tensor in frozen.outputs],
+        opset=_OPSET,
+        custom_op_handlers={"Erfc": (_write_erfc, [])},
     )
     inputs = tuple(replace(spec, native="") for spec in source.inputs)
     outputs = tuple(replace(spec, native="") for spec in source.outputs)

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.artifact import Artifact, TensorSpec
 from bench.core.contracts import StepResult
-from bench.core.errors import StepFailed
 from bench.core.examples import check_batches, require_sound
-from bench.core.saved_model import read_meta_graph, run_function, serving_function
+from bench.core.saved_model import frozen_function, read_saved_model, run_function, serving_function
 from bench.core.steps import count_changes, only_step_failures, table_blockers
 
 from .frozen_graph import FILE_NAME, operator_counts, read_graph, run_graph
@@ -46,11 +45,9 @@ class Freeze:
 
 
 def _freeze(source: Artifact, out_dir: Path, calibration: Sequence[Batch]) -> StepResult:
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
     serve = serving_function(Path(source.path), source.inputs, source.outputs)
-    before = operator_counts(read_meta_graph(Path(source.path)).graph_def)
-    frozen = convert_variables_to_constants_v2(serve.get_concrete_function())
+    before = operator_counts(read_saved_model(Path(source.path)).meta_graphs[0].graph_def)
+    frozen = frozen_function(serve, lower_control_flow=True)
     inputs = _renamed(source.inputs, frozen.inputs)
     outputs = _renamed(source.outputs, frozen.outputs)
     path = out_dir / FILE_NAME
@@ -65,13 +62,6 @@ def _freeze(source: Artifact, out_dir: Path, calibration: Sequence[Batch]) -> St
 
 
 def _renamed(specs: Sequence[TensorSpec], tensors: Sequence[Any]) -> tuple[TensorSpec, ...]:
-    """What the graph calls each tensor; tensors beyond those asked for are tables or other state."""
-    if len(tensors) != len(specs):
-        raise StepFailed(
-            f"{_NAME}: the graph still has {len(tensors)} tensors where the model has {len(specs)}: "
-            f"{', '.join(tensor.name for tensor in tensors)}",
-            hint="lookup tables and other resources cannot be frozen; export the network without them",
-        )
     return tuple(replace(spec, native=tensor.name) for spec, tensor in zip(specs, tensors, strict=True))
 
 

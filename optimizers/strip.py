@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _NAME = "strip"
 _HINT = "give it a frozen graph that runs; the log holds TensorFlow's own words"
 
-#: With any of these in the graph a control edge can decide what is computed, so all control edges stay.
+#: Behind any of these a control edge decides what is computed, so all control edges stay.
 _CONTROL_FLOW = frozenset({"Switch", "Merge", "Enter", "Exit", "NextIteration", "LoopCond", "ControlTrigger"})
 
 
@@ -49,7 +49,7 @@ def _stripped(graph: Any, source: Artifact) -> Any:
     from tensorflow.python.tools import strip_unused_lib
 
     inputs, outputs = node_names(source.inputs), node_names(source.outputs)
-    prepared = _without_idle_edges(graph)
+    prepared = _without_idle_edges(graph, outputs)
     types = [_placeholder_type(prepared, name) for name in inputs]
     used = strip_unused_lib.strip_unused(prepared, inputs, outputs, types)
     lean = tf.compat.v1.graph_util.remove_training_nodes(used, protected_nodes=[*inputs, *outputs])
@@ -60,17 +60,17 @@ def _stripped(graph: Any, source: Artifact) -> Any:
     return stripped
 
 
-def _without_idle_edges(graph: Any) -> Any:
-    """A copy in which CheckNumerics is an Identity (`remove_training_nodes` would cut its data edge, too) and, where
-    no node has state or steers control flow, without control edges: there they only order reads of constants, and
-    they would keep hundreds of Identity nodes alive."""
+def _without_idle_edges(graph: Any, outputs: Sequence[str]) -> Any:
+    """A copy in which CheckNumerics is an Identity (`remove_training_nodes` would cut its data edge, too), without
+    control edges where they only order reads of constants and reach assertions: they would keep hundreds of Identity
+    nodes alive."""
     copy = type(graph)()
     copy.CopyFrom(graph)
     for node in copy.node:
         if node.op == "CheckNumerics":
             node.op = "Identity"
             del node.attr["message"]
-    if not any(_order_matters(node.op) for node in copy.node):
+    if not any(_order_matters(operator) for operator in _operators_behind(copy, outputs)):
         for node in copy.node:
             data = [edge for edge in node.input if not edge.startswith("^")]
             del node.input[:]
@@ -78,7 +78,21 @@ def _without_idle_edges(graph: Any) -> Any:
     return copy
 
 
+def _operators_behind(graph: Any, outputs: Sequence[str]) -> set[str]:
+    """Operators of the nodes that the outputs depend on through data."""
+    nodes = {node.name: node for node in graph.node}
+    reached: set[str] = set()
+    pending = list(outputs)
+    while pending:
+        name = pending.pop()
+        if name not in reached:
+            reached.add(name)
+            pending += [edge.partition(":")[0] for edge in nodes[name].input if not edge.startswith("^")]
+    return {nodes[name].op for name in reached}
+
+
 def _order_matters(operator: str) -> bool:
+    """Whether a control edge can decide what the operator gives: it has state, or steers the flow."""
     from tensorflow.python.framework import op_def_registry
 
     definition = op_def_registry.get(operator)

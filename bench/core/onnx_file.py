@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,9 @@ from .files import tree_size_bytes
 
 if TYPE_CHECKING:
     from .contracts import Array, Batch
+
+# Read when onnxruntime is imported: without it a thread starts that writes files at home and looks up hosts.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 #: A protobuf message ends at 2 GiB; beyond this, tensors go into a file beside the model.
 EXTERNAL_DATA_FROM_BYTES = 1_900_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,27 +16,33 @@ if TYPE_CHECKING:
 DEFAULT_SIGNATURE = "serving_default"
 
 
-def read_meta_graph(path: Path) -> Any:
-    """The MetaGraphDef of the SavedModel: its graph, signatures and objects, without any value of a variable."""
+def read_saved_model(path: Path) -> Any:
+    """The SavedModel message: graph, signatures and objects, without any value of a variable."""
     from tensorflow.python.saved_model import loader_impl
 
-    return loader_impl.parse_saved_model(str(path)).meta_graphs[0]
+    return loader_impl.parse_saved_model(str(path))
 
 
 def load_saved_model(path: Path) -> Any:
-    """What TensorFlow loads; it must be kept as long as its signatures are used, for it owns their variables.
+    """What `tf.saved_model.load` gives; keep it as long as its signatures are used, for it owns their variables.
 
-    A model saved together with its optimizer can be loaded by `tf.saved_model.load` only where the package of Keras 2
-    is installed, so it is loaded by its graph and signatures alone, as serving programs do.
+    A model that was saved together with its optimizer is loaded without it: TensorFlow would ask the package of
+    Keras 2 to make the optimizer's slots again.
     """
     import tensorflow as tf
 
-    meta_graph = read_meta_graph(path)
-    if any(node.slot_variables for node in meta_graph.object_graph_def.nodes):
-        from tensorflow.python.saved_model import load_v1_in_v2
-
-        return load_v1_in_v2.load(str(path), list(meta_graph.meta_info_def.tags), False)  # noqa: FBT003
-    return tf.saved_model.load(str(path))
+    model = read_saved_model(path)
+    nodes = model.meta_graphs[0].object_graph_def.nodes
+    if not any(node.slot_variables for node in nodes):
+        return tf.saved_model.load(str(path))
+    for node in nodes:
+        node.ClearField("slot_variables")
+    with tempfile.TemporaryDirectory() as directory:
+        for member in path.resolve().iterdir():
+            if member.name != "saved_model.pb":
+                Path(directory, member.name).symlink_to(member)
+        Path(directory, "saved_model.pb").write_bytes(model.SerializeToString())
+        return tf.saved_model.load(directory)
 
 
 def serving_function(path: Path, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> Any:
@@ -69,6 +76,32 @@ def run_function(function: Any, batch: Batch, inputs: Sequence[TensorSpec], outp
 
     answers = function(*(tf.constant(batch[spec.name]) for spec in inputs))
     return {spec.name: answer.numpy() for spec, answer in zip(outputs, answers, strict=True)}
+
+
+def frozen_function(function: Any, *, lower_control_flow: bool) -> Any:
+    """The concrete function with its variables as constants; TargetError when other state stays inside.
+
+    `lower_control_flow` writes loops and branches as the plain nodes of TensorFlow 1.
+    """
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    concrete = function.get_concrete_function()
+    # Without aggressive inlining, functions that hold an Assert stay calls, out of reach of every later graph step.
+    frozen = convert_variables_to_constants_v2(concrete, lower_control_flow, aggressive_inlining=True)
+    # A variable left inside would be found here, in the process that loaded it, and in no other.
+    state = {operation.type for operation in frozen.graph.get_operations() for t in operation.outputs if _is_state(t)}
+    if state:
+        raise TargetError(
+            f"state stays in the graph after freezing: {', '.join(sorted(state))}",
+            hint="lookup tables and other resources cannot be frozen; export the network without them",
+        )
+    return frozen
+
+
+def _is_state(tensor: Any) -> bool:
+    import tensorflow as tf
+
+    return bool(tensor.dtype == tf.resource or tensor.dtype._is_ref_dtype)  # noqa: SLF001  # no public word for it
 
 
 def _signature_name(path: Path, names: Sequence[str]) -> str:

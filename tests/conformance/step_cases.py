@@ -1,0 +1,59 @@
+"""One case per optimizer and converter: the smallest source it accepts, and how close its result must be.
+
+Sources are built by functions of `step_sources.py`, in the process that holds the framework.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepCase:
+    """`source` names a function of `step_sources.py`; `relative_error` is max abs difference over max abs value."""
+
+    step: str
+    family: str  # cases of a family share one process, for importing a framework takes seconds
+    source: str
+    relative_error: float
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Step and options, as pytest shows them."""
+        return "-".join((self.step, *(f"{name}={value}" for name, value in self.options.items())))
+
+
+CASES = (
+    StepCase(step="freeze", family="tensorflow", source="saved_model", relative_error=1e-5),
+    StepCase(step="keras_to_saved_model", family="tensorflow", source="keras_model", relative_error=1e-5),
+    StepCase(step="quantize_dynamic", family="onnx", source="onnx_model", relative_error=0.05),
+    StepCase(
+        step="quantize_dynamic",
+        family="onnx",
+        source="onnx_model",
+        relative_error=0.05,
+        options={"weight_type": "QInt8", "op_types": ("MatMul",), "per_channel": True},
+    ),
+    StepCase(step="quantize_weights", family="tensorflow", source="frozen_graph", relative_error=0.05),
+    StepCase(
+        step="quantize_weights",
+        family="tensorflow",
+        source="frozen_graph",
+        relative_error=0.05,
+        options={"fold": False},
+    ),
+    StepCase(step="saved_model_to_onnx", family="tensorflow", source="saved_model", relative_error=1e-5),
+    StepCase(step="strip", family="tensorflow", source="frozen_graph", relative_error=1e-5),
+    StepCase(step="torch_to_exported_program", family="torch", source="torch_encoder", relative_error=1e-5),
+    StepCase(step="torch_to_onnx", family="torch", source="torch_encoder", relative_error=1e-5),
+    StepCase(
+        step="torch_to_onnx",
+        family="torch",
+        source="torch_encoder",
+        relative_error=1e-5,
+        options={"exporter": "legacy"},
+    ),
+)

@@ -1,0 +1,220 @@
+"""Small sources for the steps, and how to run any format with its framework alone; imported in child processes only."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.core.artifact import Artifact, TensorSpec
+from bench.core.files import sha256_tree, tree_size_bytes
+
+IMAGE = TensorSpec(name="image", dtype="float32", shape=("batch", 12, 12, 3))
+SCORES = TensorSpec(name="scores", dtype="float32", shape=("batch", 10))
+IDS = TensorSpec(name="input_ids", dtype="int64", shape=("batch", "sequence"))
+MASK = TensorSpec(name="attention_mask", dtype="int64", shape=("batch", "sequence"))
+TOKENS = TensorSpec(name="tokens", dtype="float32", shape=("batch", "sequence", 8), native="tokens")
+EMBEDDING = TensorSpec(name="embedding", dtype="float32", shape=("batch", 8), native="embedding")
+
+
+def artifact(format: str, path: Path, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> Artifact:
+    return Artifact(
+        id=sha256_tree(path),
+        format=format,
+        path=str(path),
+        size_bytes=tree_size_bytes(path),
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+    )
+
+
+def keras_model(directory: Path) -> Artifact:
+    """Convolution, batch normalization with variances that quantizing alone would break, gelu."""
+    import keras
+
+    keras.utils.set_random_seed(1)
+    image = keras.Input((12, 12, 3), name="image")
+    x = keras.layers.Conv2D(32, 3)(image)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.ReLU()(x)
+    x = keras.layers.Conv2D(32, 3)(x)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Dense(64, activation="gelu")(x)
+    model = keras.Model(image, keras.layers.Dense(10, name="scores")(x))
+    rng = np.random.default_rng(1)
+    for weight in model.weights:
+        if weight.path.endswith("moving_variance"):
+            weight.assign(rng.uniform(0.01, 3, weight.shape))
+    path = directory / "model.keras"
+    model.save(path)
+    return artifact("keras", path, [IMAGE], [SCORES])
+
+
+def saved_model(directory: Path) -> Artifact:
+    """As Keras itself exports it; its signature calls the output output_0."""
+    import keras
+
+    model = keras.models.load_model(keras_model(directory).path)
+    path = directory / "exported"
+    model.export(path, verbose=False)
+    output = TensorSpec(name="scores", dtype="float32", shape=("batch", 10), native="output_0")
+    return artifact("saved_model", path, [IMAGE], [output])
+
+
+def frozen_graph(directory: Path) -> Artifact:
+    """Frozen by TensorFlow's own function, with the training-time identities that it leaves."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    loaded = tf.saved_model.load(saved_model(directory).path)
+    frozen = convert_variables_to_constants_v2(loaded.signatures["serving_default"])
+    path = directory / "frozen.pb"
+    path.write_bytes(frozen.graph.as_graph_def().SerializeToString())
+    image = TensorSpec(name="image", dtype="float32", shape=IMAGE.shape, native=frozen.inputs[0].name)
+    scores = TensorSpec(name="scores", dtype="float32", shape=SCORES.shape, native=frozen.outputs[0].name)
+    return artifact("frozen_graph", path, [image], [scores])
+
+
+def onnx_model(directory: Path) -> Artifact:
+    """Two matrix products; the values of the weights are stored with their shapes, as torch's exporter does."""
+    from onnx import TensorProto, checker, helper, numpy_helper, save
+
+    rng = np.random.default_rng(2)
+    first = rng.standard_normal((12, 32)).astype(np.float32)
+    second = rng.standard_normal((10, 32)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["features", "first"], ["hidden"]),
+            helper.make_node("Gemm", ["hidden", "second"], ["scores"], transB=1),
+        ],
+        "two_products",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", 12])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 10])],
+        [numpy_helper.from_array(first, "first"), numpy_helper.from_array(second, "second")],
+        value_info=[helper.make_tensor_value_info("second", TensorProto.FLOAT, [10, 32])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    checker.check_model(model)
+    path = directory / "model.onnx"
+    save(model, path)
+    return artifact("onnx", path, [TensorSpec(name="features", dtype="float32", shape=("batch", 12))], [SCORES])
+
+
+def torch_encoder(directory: Path) -> Artifact:
+    """A masked encoder with two outputs in a mapping, in another order than the specs, one with a common name."""
+    return torch_artifact(directory, encoder, [IDS, MASK], [EMBEDDING, TOKENS])
+
+
+def torch_artifact(directory: Path, factory: Any, inputs: Sequence[Any], outputs: Sequence[Any]) -> Artifact:
+    """Write the module of `factory`, which is made known as one of the zoo's: others are refused."""
+    import torch
+
+    from bench.core.torch_module import write_torch_module
+
+    zoo_module = types.ModuleType("bench.zoo.conformance")
+    sys.modules.setdefault(zoo_module.__name__, zoo_module)
+    setattr(sys.modules[zoo_module.__name__], factory.__name__, factory)
+    torch.manual_seed(3)
+    reference = f"bench.zoo.conformance:{factory.__name__}"
+    path = write_torch_module(factory({}), reference, {}, directory / "module")
+    return artifact("torch_module", path, inputs, outputs)
+
+
+def encoder(_options: Mapping[str, Any]) -> Any:
+    """At most 64 positions: a limit of the network's own, as every real encoder has."""
+    import torch
+    from torch import nn
+
+    class Encoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(50, 8)
+            self.positions = nn.Parameter(torch.randn(64, 8))
+            self.query, self.key, self.value, self.out = (nn.Linear(8, 8) for _ in range(4))
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> dict[str, Any]:
+            x = self.table(input_ids) + self.positions[: input_ids.shape[1]]
+            scores = self.query(x) @ self.key(x).transpose(1, 2)
+            weights = torch.softmax(scores.masked_fill(attention_mask[:, None] == 0, -1e9), -1)
+            tokens = self.out(torch.nn.functional.gelu(weights @ self.value(x)))
+            mask = attention_mask[:, :, None].to(tokens.dtype)
+            return {"tokens": tokens, "embedding": (tokens * mask).sum(1) / mask.sum(1)}
+
+    return Encoder()
+
+
+def run(format: str, path: Path, batch: Mapping[str, Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
+    """Output name -> array, from the framework alone."""
+    values = [batch[spec.name] for spec in inputs]
+    return dict(zip((spec.name for spec in outputs), _RUNNERS[format](path, values, inputs, outputs), strict=True))
+
+
+def _run_keras(path: Path, values: Any, inputs: Any, outputs: Any) -> list[Any]:
+    import keras
+
+    return [keras.models.load_model(path, compile=False)(values[0]).numpy()]
+
+
+def _run_saved_model(path: Path, values: Any, inputs: Any, outputs: Any) -> list[Any]:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))
+    feeds = {spec.native_name: tf.constant(value) for spec, value in zip(inputs, values, strict=True)}
+    answer = loaded.signatures["serving_default"](**feeds)
+    return [answer[spec.native_name].numpy() for spec in outputs]
+
+
+def _run_frozen_graph(path: Path, values: Any, inputs: Any, outputs: Any) -> list[Any]:
+    """In a session of TensorFlow 1, which shares no state with the process around it."""
+    import tensorflow as tf
+
+    graph_def = tf.compat.v1.GraphDef.FromString(path.read_bytes())
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(graph_def, name="")
+    with tf.compat.v1.Session(graph=graph) as session:
+        feeds = {spec.native_name: value for spec, value in zip(inputs, values, strict=True)}
+        return session.run([spec.native_name for spec in outputs], feeds)
+
+
+def _run_onnx(path: Path, values: Any, inputs: Any, outputs: Any) -> list[Any]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    feeds = {spec.native_name: value for spec, value in zip(inputs, values, strict=True)}
+    return session.run([spec.native_name for spec in outputs], feeds)
+
+
+def _run_torch(module: Any, values: Any, outputs: Any) -> list[Any]:
+    import torch
+
+    answer = module(*(torch.from_numpy(value) for value in values))
+    if isinstance(answer, Mapping):
+        return [answer[spec.native_name].numpy() for spec in outputs]
+    return [tensor.numpy() for tensor in (answer if isinstance(answer, tuple) else (answer,))]
+
+
+def _run_torch_module(path: Path, values: Any, inputs: Any, outputs: Any) -> list[Any]:
+    from bench.core.torch_module import load_torch_module
+
+    return _run_torch(load_torch_module(path), values, outputs)
+
+
+def _run_exported_program(path: Path, values: Any, inputs: Any, outputs: Any) -> list[Any]:
+    import torch
+
+    return _run_torch(torch.export.load(path).module(), values, outputs)
+
+
+_RUNNERS = {
+    "keras": _run_keras,
+    "saved_model": _run_saved_model,
+    "frozen_graph": _run_frozen_graph,
+    "onnx": _run_onnx,
+    "torch_module": _run_torch_module,
+    "exported_program": _run_exported_program,
+}

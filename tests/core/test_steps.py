@@ -1,0 +1,103 @@
+"""What all steps share: failures in one line, example inputs, and the look at what was made."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from bench.core.artifact import Artifact, TensorSpec
+from bench.core.errors import StepFailed, TargetError
+from bench.core.examples import check_batches, require_sound, trace_batch
+from bench.core.steps import count_changes, only_step_failures
+
+_SOURCE = Artifact(id="0", format="onnx", path="/models/m.onnx", size_bytes=1, inputs=(), outputs=())
+_IDS = TensorSpec(name="input_ids", dtype="int64", shape=("batch", "sequence"))
+_MASK = TensorSpec(name="attention_mask", dtype="int64", shape=("batch", "sequence"))
+_IMAGE = TensorSpec(name="image", dtype="float32", shape=("batch", "height", 3))
+
+
+def test_a_foreign_exception_becomes_one_line_with_step_place_cause_and_hint() -> None:
+    with pytest.raises(StepFailed) as caught, only_step_failures("melt", _SOURCE, hint="cool it"):
+        raise ValueError("\n  too hot \nand a long story")
+    assert caught.value.message == "melt: /models/m.onnx: ValueError: too hot"
+    assert caught.value.hint == "cool it"
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_an_endless_message_is_cut() -> None:
+    with pytest.raises(StepFailed) as caught, only_step_failures("melt", _SOURCE, hint=""):
+        raise ValueError("x" * 10_000)
+    assert len(caught.value.message) < 400
+
+
+def test_our_own_errors_keep_their_message_and_hint() -> None:
+    with pytest.raises(StepFailed) as caught, only_step_failures("melt", _SOURCE, hint="cool it"):
+        raise TargetError("no such tensor", hint="name it")
+    assert (caught.value.message, caught.value.hint) == ("melt: no such tensor", "name it")
+    with pytest.raises(StepFailed) as caught, only_step_failures("melt", _SOURCE, hint="cool it"):
+        raise StepFailed("nothing to melt", hint="bring some")
+    assert (caught.value.message, caught.value.hint) == ("nothing to melt", "bring some")
+
+
+def test_tracing_sees_no_size_of_one_and_no_two_names_with_one_size() -> None:
+    batch = trace_batch([_IDS, _MASK, _IMAGE], ())
+    assert batch["input_ids"].shape == batch["attention_mask"].shape
+    (samples, sequence), height = batch["input_ids"].shape, batch["image"].shape[1]
+    assert batch["image"].shape[0] == samples
+    assert len({1, samples, sequence, height}) == 4
+
+
+def test_checking_uses_one_sample_and_sizes_that_tracing_did_not_see() -> None:
+    traced = trace_batch([_IDS], ())["input_ids"].shape
+    one, more = (batch["input_ids"].shape for batch in check_batches([_IDS], ()))
+    assert one[0] == 1
+    assert more[0] not in (1, traced[0])
+    assert more[1] != traced[1]
+
+
+def test_real_samples_are_repeated_until_no_dimension_is_one() -> None:
+    sample = {"input_ids": np.array([[7]]), "attention_mask": np.array([[1]])}
+    batch = trace_batch([_IDS, _MASK], [sample])
+    np.testing.assert_array_equal(batch["input_ids"], [[7, 7], [7, 7]])
+    assert batch["input_ids"].dtype == np.int64
+
+
+def test_made_up_masks_are_ones_and_ids_fit_the_smallest_table() -> None:
+    batch = trace_batch([_IDS, _MASK], ())
+    assert set(np.unique(batch["attention_mask"])) == {1}
+    assert set(np.unique(batch["input_ids"])) == {0, 1}
+
+
+def test_texts_cannot_be_made_up() -> None:
+    with pytest.raises(ValueError, match="'words' has dtype"):
+        trace_batch([TensorSpec(name="words", dtype="U8", shape=("batch",))], ())
+
+
+def test_an_answer_like_the_source_is_sound_even_where_the_source_is_not_finite() -> None:
+    require_sound("melt", {"y": np.array([1.0, np.nan])}, {"y": np.array([1.1, np.inf])})
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ({}, "without the output 'y'"),
+        ({"y": np.zeros(2, np.float32)}, r"float32\[2\], where the source gives float64\[2\]"),
+        ({"y": np.zeros((2, 1))}, r"float64\[2, 1\]"),
+        ({"y": np.array([np.nan, 1.0])}, "1 of 2 values not finite"),
+    ],
+)
+def test_a_missing_misshapen_or_infinite_output_is_a_failure(made: dict[str, object], words: str) -> None:
+    with pytest.raises(StepFailed, match=words):
+        require_sound("melt", {"y": np.array([0.5, 1.0])}, made)
+
+
+def test_changes_list_bytes_nodes_and_only_the_operators_that_changed() -> None:
+    changes = count_changes(Counter(Conv=2, Identity=3), Counter(Conv=2, Mul=1), 100, 40)
+    assert [(change.what, change.before, change.after) for change in changes] == [
+        ("bytes", 100, 40),
+        ("nodes", 5, 3),
+        ("operator Identity", 3, 0),
+        ("operator Mul", 0, 1),
+    ]
