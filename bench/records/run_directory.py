@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 class RunManifest:
     """What was going to be measured, where and with what, frozen before the first cell.
 
-    `matrix_digest` identifies the resolved matrix and is what `latest` compares; `matrix_sha256` is of the text.
+    `matrix_digest` identifies what is asked for and is what `latest` compares; `matrix_sha256` is of the text.
     """
 
     run_id: str
@@ -121,11 +121,13 @@ def create(  # noqa: PLR0913 - all of them are frozen together
     environment_id: str,
     planned_cell_ids: Sequence[str],
     versions: Sequence[tuple[str, str]],
+    matrix_digest: str = "",
     now: datetime | None = None,
 ) -> RunDirectory:
     """Make a new run directory, durable when this returns; StoreError when `results_dir` cannot be written.
 
-    `resolved_matrix` and `environment` hold plain JSON values. The manifest is written last: a directory without one
+    `resolved_matrix` and `environment` hold plain JSON values. `matrix_digest` is what `latest` will be asked for; by
+    default it is the digest of `resolved_matrix`. The manifest is written last: a directory without one
     was never a run.
     """
     created = (now or datetime.now(UTC)).astimezone(UTC)
@@ -138,7 +140,7 @@ def create(  # noqa: PLR0913 - all of them are frozen together
             command=tuple(command),
             matrix_text=matrix_text,
             matrix_sha256=_sha256(matrix_text),
-            matrix_digest=digest(resolved_matrix),
+            matrix_digest=matrix_digest or digest(resolved_matrix),
             resolved_matrix=dict(resolved_matrix),
             environment=dict(environment),
             environment_id=environment_id,

@@ -193,9 +193,8 @@ class TestSite:
         assert store.build(KEY, never).artifact == kept
 
     def test_left_without_keep_there_is_nothing(self, store: Store) -> None:
-        with pytest.raises(RuntimeError, match="of the body"), store.site(KEY) as site:
+        with store.site(KEY) as site:
             make(site.out_dir)
-            raise RuntimeError("of the body")
         assert leftovers(store) == []
         assert store.build(KEY, make).fresh
 
@@ -258,7 +257,7 @@ class TestDamage:
 
     @pytest.mark.parametrize(
         ("name", "value"),
-        [("path", "../../../../../etc/passwd"), ("path", "absent"), ("id", "../../x"), ("id", "0" * 64)],
+        [("path", "../manifest.json"), ("path", "absent"), ("id", "../../x"), ("id", "0" * 64)],
     )
     def test_a_key_file_cannot_name_a_file_outside_of_its_content(self, store: Store, name: str, value: str) -> None:
         before = store.build(KEY, make).artifact

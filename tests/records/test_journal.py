@@ -121,10 +121,10 @@ class TestDamage:
             assert [damage.line for damage in damages] == ([whole + 1] if torn else []), length
 
     def test_truncated_at_any_byte_it_can_be_continued(self, path: Path, without_fsync: None) -> None:
-        records = small_records(2)
+        records = small_records(3)
         content = write(path, records).read_bytes()
         starts = line_starts(content)
-        for length in range(starts[1], len(content) + 1):
+        for length in range(starts[1] - 1, starts[2] + 1):
             path.write_bytes(content[:length])
             whole = sum(start - 1 <= length for start in starts[1:])
             write(path, records[whole:])

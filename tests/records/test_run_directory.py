@@ -52,7 +52,7 @@ def test_the_manifest_comes_back_as_it_was_frozen(tmp_path: Path) -> None:
     assert manifest.environment["cpu"] == {"model": "example", "cores": 2}
     assert manifest.versions == (("deploybench", "0.1.0"), ("numpy", "2.4.6"))
     names = {path.name for path in run.path.iterdir()}
-    assert names == {"run.json", "journal.jsonl", "samples", "jobs", "logs", "inputs"}
+    assert names >= {"run.json", "journal.jsonl", "samples", "jobs", "logs"}
 
 
 def test_run_ids_sort_by_time_in_utc(tmp_path: Path) -> None:
@@ -146,6 +146,13 @@ class TestLatest:
         create_named(tmp_path, now=now + timedelta(seconds=1), planned_cell_ids=())
         assert self.find(tmp_path) is None
 
+    def test_the_digest_may_be_chosen(self, tmp_path: Path) -> None:
+        run = create_named(tmp_path, matrix_digest="chosen")
+        assert self.find(tmp_path) is None
+        found = latest(tmp_path, "chosen", ENVIRONMENT_ID)
+        assert found is not None
+        assert found.path == run
+
     def test_another_matrix_or_environment_is_not_resumed(self, tmp_path: Path) -> None:
         create_named(tmp_path, resolved_matrix=RESOLVED | {"name": "other"})
         assert self.find(tmp_path) is None
@@ -187,6 +194,7 @@ class TestFaults:
             assert failed, number
             # Behind the manifest's rename the run exists, and only its last fsync or the reading back can fail.
             assert all(open_run(path) for path in run_paths(tmp_path))
+            assert len(run_paths(tmp_path)) == len(list((tmp_path / "runs").glob("*")))
             assert not list(tmp_path.rglob(".*.tmp"))
         assert number > 10
 
