@@ -49,6 +49,8 @@ class Behaviour:
     """
 
     service_ms: float = 0.0  # of one call
+    matmul_size: int = 0  # each call first multiplies a float32 matrix of this size: work, not waiting for a moment
+    matmul_columns: int = 1  # of the right-hand side; 1 only streams the matrix through, as many as rows only compute
     jitter_ratio: float = 0.0  # standard deviation of the logarithm of a call's time
     process_spread_ratio: float = 0.0  # the same for a factor drawn once per process
     first_call_ms: float = 0.0  # added to the first call
@@ -68,6 +70,8 @@ class Options:
     """Overrides of `Behaviour`, field by field; None keeps what the model's file says."""
 
     service_ms: float | None = None
+    matmul_size: int | None = None
+    matmul_columns: int | None = None
     jitter_ratio: float | None = None
     process_spread_ratio: float | None = None
     first_call_ms: float | None = None
@@ -129,6 +133,7 @@ class NullSession(ModelSession):
         self._behaviour = behaviour
         self._random = random.Random(behaviour.seed)
         self._factor = _process_factor(behaviour)
+        self._compute = _product(behaviour)
         self._calls = 0
         self._is_timed = True
 
@@ -145,13 +150,14 @@ class NullSession(ModelSession):
     def _bind_call(self, arrays: list[Array]) -> Call:
         behaviour = self._behaviour
         outputs = _outputs(self.inputs, self.outputs, arrays, behaviour, self._random)
-        does_nothing = not (behaviour.service_ms or behaviour.first_call_ms) and behaviour.fault == "none"
+        takes_time = behaviour.service_ms or behaviour.first_call_ms or behaviour.matmul_size
+        does_nothing = not takes_time and behaviour.fault == "none"
         if does_nothing or not self._is_timed:
             return lambda: outputs
         return self._waiting_call(outputs)
 
     def _waiting_call(self, outputs: Sequence[Array]) -> Call:
-        behaviour, clock = self._behaviour, time.perf_counter_ns
+        behaviour, clock, compute = self._behaviour, time.perf_counter_ns, self._compute
         faulty_call = {"first_call": 1, "warm": 2, "block": behaviour.fault_call}.get(behaviour.fault_phase)
 
         def call() -> Sequence[Array]:
@@ -159,6 +165,7 @@ class NullSession(ModelSession):
             self._calls += 1
             if self._calls == faulty_call:
                 _misbehave(behaviour)
+            compute()
             _wait_until_ns(started_ns + self._service_ns())
             return outputs
 
@@ -179,6 +186,19 @@ class NullSession(ModelSession):
 def _wait_until_ns(deadline_ns: int, clock: Callable[[], int] = time.perf_counter_ns) -> None:
     while clock() < deadline_ns:
         pass
+
+
+def _product(behaviour: Behaviour) -> Callable[[], object]:
+    """A matrix product of fixed size into memory of its own; nothing where the size is 0."""
+    if not behaviour.matmul_size:
+        return lambda: None
+    import numpy as np
+
+    rng = np.random.default_rng(behaviour.seed)
+    left = rng.random((behaviour.matmul_size, behaviour.matmul_size), dtype=np.float32)
+    right = rng.random((behaviour.matmul_size, behaviour.matmul_columns), dtype=np.float32)
+    result = np.empty_like(right)
+    return lambda: np.dot(left, right, out=result)
 
 
 def _process_factor(behaviour: Behaviour) -> float:

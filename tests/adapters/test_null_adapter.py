@@ -46,6 +46,14 @@ def test_a_call_takes_the_service_time_and_never_less(tmp_path: Path) -> None:
     assert 3.0 <= fastest_ms(opened(tmp_path, {"service_ms": 3.0}).bind(BATCH)) < 3.5
 
 
+def test_a_product_of_matrices_takes_longer_the_larger_it_is(tmp_path: Path) -> None:
+    small, large = (
+        fastest_ms(opened(tmp_path, {"matmul_size": 64, "matmul_columns": columns}).bind(BATCH), calls=20)
+        for columns in (1, 4096)
+    )
+    assert small < large / 10
+
+
 def test_an_option_overrides_the_models_file(tmp_path: Path) -> None:
     session = opened(tmp_path, {"service_ms": 50.0}, service_ms=1.0)
     assert fastest_ms(session.bind(BATCH)) < 10.0
