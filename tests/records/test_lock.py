@@ -56,21 +56,24 @@ def test_a_killed_owner_holds_nothing(tmp_path: Path) -> None:
 
 def test_a_child_that_outlives_its_killed_owner_holds_nothing(tmp_path: Path) -> None:
     reading, writing = os.pipe()
+    child_is_up, say_so = os.pipe()
 
     def leave_a_child() -> None:
         if os.fork() == 0:
+            os.write(say_so, b".")
             os.close(writing)
             os.read(reading, 1)  # until the test closes the last other end
             os._exit(0)
+        os.read(child_is_up, 1)
 
-    with held_by_another_process(tmp_path, then=leave_a_child):
-        pass
     try:
+        with held_by_another_process(tmp_path, then=leave_a_child):
+            pass
         with exclusive_writer(tmp_path, "next"):
             pass
     finally:
-        os.close(reading)
-        os.close(writing)
+        for descriptor in (reading, writing, child_is_up, say_so):
+            os.close(descriptor)
 
 
 def test_a_reader_does_not_wait(tmp_path: Path) -> None:
