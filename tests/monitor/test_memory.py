@@ -58,7 +58,7 @@ def test_memory_that_was_given_back_still_counts():
 def test_a_shared_page_counts_once():
     code = (
         "import mmap, os, sys\n"
-        "shared = mmap.mmap(-1, 60_000_000); shared.write(b'x' * 60_000_000)\n"
+        "shared = mmap.mmap(-1, 60_000_000); [shared.write(b'x' * 60_000) for _ in range(1000)]\n"
         "if os.fork(): print(flush=True); sys.stdin.read()\n"
         "else: sum(shared[i] for i in range(0, 60_000_000, 4096)); os.write(1, b'.\\n'); sys.stdin.read()\n"
     )

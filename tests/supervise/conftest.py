@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +60,18 @@ def wait_until(condition: Callable[[], bool], *, at_most_s: float = 5.0) -> bool
 @pytest.fixture(params=["namespace", "group"])
 def isolation(request: pytest.FixtureRequest) -> str:
     if request.param == "namespace" and (blocker := namespace_blocker()):
+        if _unshare_works():
+            pytest.fail(f"another program can use namespaces here, we cannot: {blocker}")
         pytest.skip(f"no namespaces here: {blocker}")
     return str(request.param)
+
+
+@cache
+def _unshare_works() -> bool:
+    """What util-linux says of this host, so that a fault of ours is not taken for the host's."""
+    program = shutil.which("unshare")
+    words = [str(program), "--mount", "--pid", "--ipc", "--net", "--fork", "--mount-proc", "true"]
+    return program is not None and subprocess.run(words, check=False, capture_output=True).returncode == 0
 
 
 @pytest.fixture

@@ -156,6 +156,12 @@ def phases(request):
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+def forget_shared_memory(request):
+    path = Path("/dev/shm/deploybench-test")
+    path.write_text("forgotten")
+    return {"exists": path.exists()}
+
+
 def read_null_pointer(request):
     ctypes.string_at(0)
 
@@ -194,6 +200,7 @@ VERBS = {
     "hang_up": hang_up,
     "late": late,
     "phases": phases,
+    "forget_shared_memory": forget_shared_memory,
     "leave_temporary_file": leave_temporary_file,
 }
 

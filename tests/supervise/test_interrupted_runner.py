@@ -134,6 +134,22 @@ def test_the_second_interrupt_kills_at_once(isolation, tmp_path):
     assert living_descendants() == []
 
 
+def test_the_second_interrupt_ends_a_patient_stop(isolation, tmp_path):
+    def interrupt_twice():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    bell = threading.Timer(0.5, interrupt_twice)
+    with pytest.raises(Interrupted), Supervisor(tmp_path / "run", isolation=isolation) as supervisor:  # noqa: PT012
+        child = supervisor.start(spec_in(tmp_path, "--stay"))
+        bell.start()
+        started = time.monotonic()
+        assert supervisor.stop(child, grace_s=30).status == "cancelled"
+        assert time.monotonic() - started < 3
+    bell.join()
+
+
 def test_a_signal_between_two_gatherings_is_not_lost(tmp_path):
     with Supervisor(tmp_path / "run", isolation="group") as supervisor:
         assert supervisor.interrupted_by is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import tempfile
 import time
 from pathlib import Path
 
@@ -217,8 +218,17 @@ def test_no_address_outside_can_be_reached_from_a_namespace(start, ask, isolatio
 
 
 def test_shared_memory_is_private_in_a_namespace(start, ask, isolation):
-    answer = ask(start(), "look").body
-    assert isolation == "group" or answer["shared_memory"] == []
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as ours:
+        seen = ask(start(), "look").body["shared_memory"]
+    assert seen == [] if isolation == "namespace" else Path(ours.name).name in seen
+
+
+def test_shared_memory_that_a_child_forgets_is_gone_with_its_namespace(start, ask, isolation):
+    if isolation == "group":
+        pytest.skip("a process group shares /dev/shm with the machine")
+    before = os.listdir("/dev/shm")
+    assert ask(start(), "forget_shared_memory") == Answer(body={"exists": True})
+    assert os.listdir("/dev/shm") == before
 
 
 def test_a_temporary_file_is_gone_with_the_child(start, ask, supervisor, tmp_path):

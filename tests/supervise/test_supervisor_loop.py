@@ -93,6 +93,15 @@ def test_a_child_lives_in_a_session_of_its_own_with_no_descriptor_of_ours(start,
     assert len(answer["descriptors"]) <= 5  # three standard ones, the channel, and the one that lists them
 
 
+def test_no_signal_is_ignored_or_blocked_in_the_program_that_is_started(supervisor, ask, tmp_path):
+    words = ("/bin/sh", "-c", "exec grep -E 'Sig(Ign|Blk)' /proc/self/status")
+    death = ask(supervisor.start(replace(spec_in(tmp_path), argv=words)), "echo", text="")
+    assert {line.split(":")[0]: int(line.split(":")[1], 16) for line in death.log_tail.splitlines()} == {
+        "SigBlk": 0,
+        "SigIgn": 0,
+    }
+
+
 def test_scheduler_statistics_can_be_read_inside(start, ask):
     answer = ask(start(), "look").body
     assert all(int(line.split()[0]) > 0 for line in answer["schedstat"])
@@ -198,6 +207,16 @@ def test_namespaces_that_do_not_work_are_replaced_by_a_group_and_it_is_said(tmp_
         assert supervisor.gather([ticket])[ticket] == Answer(body={"echo": ""})
     with pytest.raises(HostError, match="namespaces cannot be used here"):
         Supervisor(tmp_path / "run", isolation="namespace")
+
+
+def test_a_host_that_forbids_process_namespaces_gets_a_group(tmp_path):
+    code = "import sys, pathlib, bench.supervise as s; print(s.Supervisor(pathlib.Path(sys.argv[1])).isolation)"
+    forbid = 'echo 0 > /proc/sys/user/max_pid_namespaces && exec "$@"'
+    words = ["unshare", "--user", "--map-root-user", "/bin/sh", "-c", forbid, "-", sys.executable, "-c", code]
+    done = subprocess.run([*words, str(tmp_path)], capture_output=True, text=True, check=False)
+    if not done.stdout:
+        pytest.skip(f"cannot be forbidden here: {done.stderr}")
+    assert done.stdout == "group\n"
 
 
 def test_importing_the_room_loads_no_numpy_and_no_framework():
