@@ -73,7 +73,7 @@ class Child:
         self._channel = LineChannel(launched.result)
         self._log = log
         self._asked = 0
-        self._deadlines: dict[int, tuple[float, str]] = {}  # seq -> monotonic seconds, "verb (60 s)"
+        self._deadlines: dict[int, tuple[float, str]] = {}  # seq -> monotonic seconds, what to say then
         self._outcomes: dict[int, Outcome] = {}
         self._rung = _Rung.LIVING
         self._next_rung_at = float("inf")
@@ -93,13 +93,11 @@ class Child:
         """Queue a question."""
         self._asked += 1
         if self.death is None:
+            self._channel.send({**body, "seq": self._asked, "ask": verb})
             if not self._deadlines:
                 self.phase = verb
-            self._deadlines[self._asked] = (
-                time.monotonic() + deadline_s,
-                f"{verb} did not end within {deadline_s:g} s",
-            )
-            self._channel.send({**body, "seq": self._asked, "ask": verb})
+            deadline = time.monotonic() + deadline_s
+            self._deadlines[self._asked] = (deadline, f"{verb} did not end within {deadline_s:g} s")
             self._watch_result()
         return Ticket(child=self, seq=self._asked)
 

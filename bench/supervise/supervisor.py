@@ -52,11 +52,11 @@ class Supervisor:
 
     def __enter__(self) -> Self:
         self._run_dir.mkdir(parents=True, exist_ok=True)
+        self.swept = sweep(self._run_dir / "alive.jsonl")
+        shutil.rmtree(self._run_dir / "tmp", ignore_errors=True)
         self._selector.register(self._signals.open(), selectors.EVENT_READ, self._signals.drain)
         self._was_subreaper = _subreaper()
         _set_subreaper(True)  # what loses its parent becomes our child, and so can be found and reaped
-        self.swept = sweep(self._run_dir / "alive.jsonl")
-        shutil.rmtree(self._run_dir / "tmp", ignore_errors=True)
         return self
 
     def __exit__(

@@ -64,9 +64,11 @@ def test_a_large_question_and_a_large_answer_pass(start, ask):
     assert ask(start(), "echo", text=text) == Answer(body={"echo": text})
 
 
-def test_nan_in_a_question_is_refused(start, ask):
+def test_nan_in_a_question_is_refused_and_costs_the_child_nothing(start, ask):
+    child = start()
     with pytest.raises(ValueError, match="JSON"):
-        ask(start(), "echo", text=float("nan"))
+        ask(child, "echo", text=float("nan"), deadline_s=0.2)
+    assert ask(child, "late", seconds=0.4) == Answer(body={"late": True})
 
 
 def test_a_polite_end_is_ok(start, ask, supervisor):
