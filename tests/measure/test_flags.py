@@ -172,6 +172,7 @@ def test_a_clock_that_goes_back_invalidates_the_cell(judged: Judged) -> None:
     flags = judged(latencies=latencies)
     assert "1 calls" in flags["invalid-clock"].text
     assert str(invalid_rule(tuple(flags.values()))).startswith("invalid-clock")
+    assert "invalid-clock" in judged(latencies=-latencies)  # and nothing breaks where no value is possible at all
 
 
 def test_answers_remembered_by_input_invalidate_the_cell(block_of: Callable[..., Block], judged: Judged) -> None:
