@@ -19,10 +19,8 @@ _SOME_CELLS_NOT_OK = 3
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What to run, how much of it, and where results go."""
     add_matrix_arguments(parser)
-    parser.add_argument("--results", type=Path, default=Path("results"), help="where runs are kept (results)")
+    add_output_arguments(parser)
     parser.add_argument("--new", action="store_true", help="start anew instead of resuming an unfinished run")
-    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout instead of the table")
-    parser.add_argument("--no-report", action="store_true", help="do not write report.html")
     parser.add_argument(
         "--isolation",
         choices=("auto", "namespace", "group"),
@@ -48,6 +46,13 @@ def add_matrix_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where results go and how they are shown."""
+    parser.add_argument("--results", type=Path, default=Path("results"), help="where runs are kept (results)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout instead of the table")
+    parser.add_argument("--no-report", action="store_true", help="do not write report.html")
+
+
 def chosen_matrix(words: argparse.Namespace) -> Matrix:
     """The matrix that the words mean."""
     from bench import matrix
@@ -68,8 +73,8 @@ def _default_matrix() -> Path:
 
 def execute(words: argparse.Namespace) -> int:
     """Run, print the table or the JSON object, write the report."""
-    from bench import report, runner
-    from bench.cli.progress import Progress, print_spent
+    from bench import runner
+    from bench.cli.progress import Progress
 
     matrix = chosen_matrix(words)
     with Progress(sys.stderr) as progress:
@@ -83,6 +88,14 @@ def execute(words: argparse.Namespace) -> int:
             ),
             progress,
         )
+    return finish(words, result)
+
+
+def finish(words: argparse.Namespace, result: RunResult) -> int:
+    """Show what a run left, in the form the words ask for; returns the exit code."""
+    from bench import report
+    from bench.cli.progress import print_spent
+
     page = None if words.no_report else report.write_html(result.run_dir)
     if words.json:
         print(report.run_json(result.run_dir))

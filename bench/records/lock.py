@@ -21,18 +21,18 @@ _HOLDER_NAME = ".lock-holder.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Holder:
-    run_id: str
+    name: str
     pid: int
     host: str
     since: str
 
 
 @contextmanager
-def exclusive_writer(directory: Path, run_id: str) -> Iterator[None]:
+def exclusive_writer(directory: Path, name: str) -> Iterator[None]:
     """Be the only writer below `directory` inside the with statement; readers take no lock and never wait.
 
     Raises StoreError at once when another process holds it, and says which. The lock is not inherited by children,
-    forked ones included, so it ends with its owner even when a child lives on.
+    forked ones included, so it ends with its owner even when a child lives on. `name` is told to whoever is refused.
     """
     import filelock  # 40 ms, and planning and reporting do not need it
 
@@ -49,7 +49,7 @@ def exclusive_writer(directory: Path, run_id: str) -> Iterator[None]:
     try:
         # Who holds it is for messages only and lies in a file of its own: what a dead owner left there is not a lock.
         since = datetime.now(UTC).isoformat(timespec="seconds")
-        holder = _Holder(run_id=run_id, pid=os.getpid(), host=socket.gethostname(), since=since)
+        holder = _Holder(name=name, pid=os.getpid(), host=socket.gethostname(), since=since)
         write_atomic(directory / _HOLDER_NAME, encode(holder, place=_HOLDER_NAME))
         yield
     finally:
@@ -63,4 +63,4 @@ def _describe_holder(directory: Path) -> str:
         holder = decode_plain(path.read_bytes(), _Holder, place=str(path))
     except (OSError, StoreError):  # it has only just taken the lock, or is letting it go
         return "another run"
-    return f"run {holder.run_id} (pid {holder.pid} on {holder.host}, since {holder.since})"
+    return f"run {holder.name} (pid {holder.pid} on {holder.host}, since {holder.since})"

@@ -93,7 +93,15 @@ def _outcome(run: CellRun, checked: Checked, flags: tuple[Flag, ...]) -> Outcome
     """The first thing that went wrong, in the order: it did not run, it computes something else, its time is void."""
     if run.outcome is not None:
         return run.outcome
-    if checked.fidelity is not None and not checked.fidelity.passed:
+    if checked.fidelity is None:
+        return Outcome(
+            status="invalid",
+            reason="its outputs could not be checked: the reference gave none",
+            hint="mend the reference, or name another variant under `reference:` in the matrix",
+            culprit="target",
+            phase="check",
+        )
+    if not checked.fidelity.passed:
         return Outcome(
             status="invalid",
             reason=f"outputs: {checked.fidelity.problem}",

@@ -14,7 +14,7 @@ import msgspec
 from bench import records
 from bench.artifacts import Store, default_root
 from bench.core.cell import Cell, Group
-from bench.core.errors import Interrupted
+from bench.core.errors import Interrupted, StoreError
 from bench.core.results import Outcome, Record
 from bench.environment import Environment, available_memory_bytes, effective_cpus, fingerprint
 from bench.matrix import Matrix
@@ -57,10 +57,11 @@ class RunResult:
 def run(matrix: Matrix, options: RunOptions, watcher: Watcher) -> RunResult:
     """Measure what the matrix asks for and is not yet recorded; StoreError when results cannot be written."""
     timeline = Timeline()
-    environment = fingerprint(_variables(options.results_dir))
+    results_dir = _writable(options.results_dir)
+    environment = fingerprint(_variables(results_dir))
     plan = make_plan(matrix.groups)
-    directory = _directory(matrix, options, environment, watcher)
-    with records.exclusive_writer(directory.path, directory.manifest.run_id):
+    with records.exclusive_writer(results_dir, matrix.name):
+        directory = _directory(matrix, options, results_dir, environment, watcher)
         directory.remove_leftovers()
         with (
             records.Journal(directory.journal_path) as journal,
@@ -72,24 +73,38 @@ def run(matrix: Matrix, options: RunOptions, watcher: Watcher) -> RunResult:
     return RunResult(run_dir=directory.path, records=found, spent_s=timeline.spent_s(), interrupted_by=interrupted_by)
 
 
+def _writable(results_dir: Path) -> Path:
+    """The absolute path of the results directory, made if need be: said before anything is measured."""
+    try:
+        results_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{results_dir}: cannot be made: {error.strerror}", hint="name a directory that you may write: --results"
+        ) from error
+    return results_dir.resolve()
+
+
 def _variables(results_dir: Path) -> dict[str, str]:
     """The variables every worker gets from us, without what is random in each."""
     return dict(variables_we_set(worker_environment(os.environ, 1, fallback_home=results_dir / "home", seed=0)))
 
 
-def _directory(matrix: Matrix, options: RunOptions, environment: Environment, watcher: Watcher) -> records.RunDirectory:
+def _directory(
+    matrix: Matrix, options: RunOptions, results_dir: Path, environment: Environment, watcher: Watcher
+) -> records.RunDirectory:
     """The unfinished run of the same matrix in the same environment, or a new one."""
     if options.resume:
-        unfinished = records.latest(options.results_dir, matrix.digest, environment.id)
+        unfinished = records.latest(results_dir, matrix.digest, environment.id)
         if unfinished is not None:
             missing = len(unfinished.missing_cells())
             watcher.note(f"resuming {unfinished.manifest.run_id}: {missing} of {len(list(matrix.cells))} cells left")
             return unfinished
     return records.create(
-        options.results_dir,
+        results_dir,
         name=matrix.name,
         command=options.command,
         matrix_text=matrix.text,
+        matrix_digest=matrix.digest,
         resolved_matrix=matrix.resolved,
         environment=msgspec.to_builtins(environment),
         environment_id=environment.id,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from bench.adapters.boundary import as_target_error
 from bench.core import plugins
 from bench.core.cell import Measurement
 from bench.core.contracts import Session
@@ -44,15 +45,16 @@ class MeasurePerformer:
             "block": self._block,
             "finish": self._finish,
         }
-        return verbs[verb](body, say)
+        with as_target_error(f"{verb} of {self._job.cell.id}"):
+            return verbs[verb](body, say)
 
     def _open(self, body: Mapping[str, Any], say: Say) -> Answer:
         say("import")
         started = time.perf_counter()
         variant = self._job.cell.variant
+        adapter = plugins.load("adapters", variant.adapter)  # sets what its framework reads at import
         for package in plugins.lookup("adapters", variant.adapter).needs:
             importlib.import_module(package)
-        adapter = plugins.load("adapters", variant.adapter)
         imported = time.perf_counter()
         say("load")
         options = adapter.Options(**dict(variant.adapter_options))

@@ -51,7 +51,7 @@ def test_a_killed_owner_holds_nothing(tmp_path: Path) -> None:
     with held_by_another_process(tmp_path):
         pass
     with exclusive_writer(tmp_path, "next"):
-        assert b'"run_id":"next"' in (tmp_path / ".lock-holder.json").read_bytes()
+        assert b'"name":"next"' in (tmp_path / ".lock-holder.json").read_bytes()
 
 
 def test_a_child_that_outlives_its_killed_owner_holds_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""`bench replay`: repeat one cell of a run beside its reference, exactly as the run's frozen matrix says."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.cli.run import add_output_arguments, finish
+from bench.core.errors import MatrixError
+
+if TYPE_CHECKING:
+    from bench.core.results import Record
+    from bench.records import RunDirectory
+
+_SHOWN_CELLS = 30
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Which run and which cell."""
+    parser.add_argument("run", help="run id, or the path of its directory")
+    parser.add_argument("cell", help="cell id, or model.variant where only one cell has it")
+    parser.add_argument("--trust", action="append", default=[], metavar="PATH", help="a model file that may run code")
+    add_output_arguments(parser)
+
+
+def execute(words: argparse.Namespace) -> int:
+    """Measure the cell anew in a run of its own."""
+    from bench import matrix, records, runner
+    from bench.cli.progress import Progress
+
+    named = Path(words.run)
+    earlier = records.open_run(named if named.is_dir() else words.results / "runs" / words.run)
+    record, reference = _find(earlier, words.cell)
+    replayed = matrix.replay_matrix(
+        earlier.manifest.resolved_matrix, record.cell, reference and reference.cell, trusted=words.trust
+    )
+    options = runner.RunOptions(results_dir=words.results, resume=False, command=tuple(sys.argv))
+    with Progress(sys.stderr) as progress:
+        result = runner.run(replayed, options, progress)
+    return finish(words, result)
+
+
+def _find(run: RunDirectory, wanted: str) -> tuple[Record, Record | None]:
+    """The record of the wanted cell and that of its reference, which may be missing."""
+    found, _ = run.records()
+    by_id = {record.cell_id: record for record in found}
+    fitting = [
+        record for record in found if wanted in (record.cell_id, f"{record.cell.model.name}.{record.cell.variant.name}")
+    ]
+    if len(fitting) != 1:
+        known = "\n  ".join(record.cell_id for record in (fitting or found)[:_SHOWN_CELLS])
+        problem = "names no cell" if not fitting else f"names {len(fitting)} cells"
+        raise MatrixError(f"{wanted!r} {problem} of {run.manifest.run_id}", hint=f"one of:\n  {known}")
+    return fitting[0], by_id.get(fitting[0].reference_id)
