@@ -67,6 +67,12 @@ class Amount:
     in_cache_size: int = 320
     streamed_bytes: int | None = None
 
+    def measurement(self, blocks: int, min_calls: int = 20) -> Measurement:
+        """So many blocks per worker, of at least `block_s` and `min_calls`."""
+        return Measurement(
+            blocks=blocks, block_min_calls=min_calls, block_min_s=self.block_s, warm_up_min_s=self.warm_up_s
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Check:
@@ -103,12 +109,12 @@ def selfcheck(amount: Amount | None = None) -> SelfCheck:
         environment = _environment(directory)
         with Supervisor(directory) as supervisor:
             stand = Stand(supervisor, directory)
-            checks = [_try_timer(), *_try_waits(stand)]
+            checks = [_try_timer(), *_try_waits(stand, amount)]
             resolutions = {}
             for kind, options in _works(amount, environment).items():
-                resolutions[kind], check = _try_equal_pairs(stand, kind, options)
+                resolutions[kind], check = _try_equal_pairs(stand, amount, kind, options)
                 checks.append(check)
-            checks.append(_try_crowd(stand))
+            checks.append(_try_crowd(stand, amount))
     return SelfCheck(
         environment_id=environment.id,
         started_at=started_at,
@@ -172,10 +178,10 @@ def judge_timer(cost: TimerCost, waiting_share: float) -> Check:
     return _check("timer", text, waiting_share, good=good)
 
 
-def _try_waits(stand: Stand) -> list[Check]:
-    models: dict[str, Options] = {f"{wait:g} ms": (("service_ms", wait),) for wait in stand.amount.waits_ms}
-    measured = stand.run(models, blocks=5)
-    return [judge_wait(wait, measured[f"{wait:g} ms"]) for wait in stand.amount.waits_ms]
+def _try_waits(stand: Stand, amount: Amount) -> list[Check]:
+    models: dict[str, Options] = {f"{wait:g} ms": (("service_ms", wait),) for wait in amount.waits_ms}
+    measured = stand.run(models, amount.measurement(5))
+    return [judge_wait(wait, measured[f"{wait:g} ms"]) for wait in amount.waits_ms]
 
 
 def judge_wait(wait_ms: float, blocks: Sequence[Block]) -> Check:
@@ -207,11 +213,11 @@ def _streamed_bytes(environment: Environment) -> int:
     return min(max(low, _TIMES_LAST_CACHE * max(sizes, default=_UNKNOWN_CACHE_BYTES)), high)
 
 
-def _try_equal_pairs(stand: Stand, kind: str, options: Options) -> tuple[Resolution, Check]:
+def _try_equal_pairs(stand: Stand, amount: Amount, kind: str, options: Options) -> tuple[Resolution, Check]:
     """Rounds of two fresh workers that do the same."""
     pairs = []
-    for _ in range(stand.amount.rounds):
-        measured = stand.run({"a": options, "b": options}, blocks=stand.amount.blocks, min_calls=5)
+    for _ in range(amount.rounds):
+        measured = stand.run({"a": options, "b": options}, amount.measurement(amount.blocks, min_calls=5))
         pairs.append((measured["a"], measured["b"]))
     found = resolution(pairs)
     return found, judge_resolution(
@@ -228,9 +234,9 @@ def judge_resolution(kind: str, found: Resolution, waiting: float) -> Check:
     )
 
 
-def _try_crowd(stand: Stand) -> Check:
+def _try_crowd(stand: Stand, amount: Amount) -> Check:
     """One worker, alone for the first half of its blocks, then beside hogs on the same processors."""
-    half = max(3, stand.amount.blocks // 2)
+    half = max(3, amount.blocks // 2)
     cpu_ids = tuple(sorted(os.sched_getaffinity(0)))[:_CROWD_CPUS]
     done, hogs = 0, list[Child]()
 
@@ -241,14 +247,16 @@ def _try_crowd(stand: Stand) -> Check:
             hogs.extend(_start_hog(stand, cpu_ids, number) for number in range(_HOGS_PER_CPU * len(cpu_ids)))
 
     try:
-        limits = Limits(cpu_ids=cpu_ids)
-        options = _in_cache(stand.amount)
-        blocks = stand.run({"crowded": options}, blocks=2 * half, limits=limits, between_blocks=between_blocks)[
-            "crowded"
-        ]
+        measured = stand.run(
+            {"crowded": _in_cache(amount)},
+            amount.measurement(2 * half),
+            limits=Limits(cpu_ids=cpu_ids),
+            between_blocks=between_blocks,
+        )
     finally:
         stand.supervisor.stop_all(hogs, grace_s=0)
-    return judge_crowd(blocks[:half], blocks[half:], cpus=len(cpu_ids))
+    quiet, crowded = measured["crowded"][:half], measured["crowded"][half:]
+    return judge_crowd(quiet, crowded, cpus=len(cpu_ids))
 
 
 def _start_hog(stand: Stand, cpu_ids: tuple[int, ...], number: int) -> Child:
