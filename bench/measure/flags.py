@@ -18,6 +18,7 @@ from bench.core.cell import Measurement
 from bench.core.results import Estimate, Flag, Statistics
 
 from .percentiles import block_percentile_ns
+from .statistics import over_rounds
 
 TAIL = ("mean_ms", "throughput_per_s", "p90_ms", "p95_ms", "p99_ms")
 ALL = ("p25_ms", "p50_ms", "min_ms", *TAIL)
@@ -62,7 +63,7 @@ class Conditions:
     cpu_quota_cores: float | None = None
     batch: int = 1
     timer_ns: float = 60.0
-    distinct_input_ratio: float | None = None
+    distinct_input_ratio: Estimate | None = None
     environment_ids: tuple[str, ...] = ()
 
 
@@ -89,13 +90,18 @@ def invalid_rule(flags: Sequence[Flag]) -> str | None:
     return None
 
 
-def distinct_input_ratio(rotating_ns: Sequence[int], blocks: Sequence[Block]) -> float:
+def distinct_input_ratio(rounds: Sequence[tuple[Sequence[int], Sequence[Block]]]) -> Estimate:
     """p25 of calls whose input changes every time over the p25 of the blocks of the same process with one input.
 
-    All inputs must have the same shape. Well above 1: answers are remembered by input.
+    One pair (calls, blocks) a round, and an interval over rounds: a single block beside a busy neighbour proves
+    nothing. All inputs must have the same shape. Well above 1: answers are remembered by input.
     """
-    repeated_ns = np.median([block_percentile_ns(block, 25) for block in blocks])
-    return float(np.percentile(rotating_ns, 25) / repeated_ns)
+    return over_rounds(
+        [
+            float(np.percentile(rotating_ns, 25) / np.median([block_percentile_ns(block, 25) for block in blocks]))
+            for rotating_ns, blocks in rounds
+        ]
+    )
 
 
 @dataclass(frozen=True)
@@ -276,10 +282,10 @@ def _clock(evidence: _Evidence) -> list[Flag]:
 
 def _caching(evidence: _Evidence) -> list[Flag]:
     ratio = evidence.conditions.distinct_input_ratio
-    if ratio is None or ratio <= _CACHING_RATIO:
+    if ratio is None or ratio.interval is None or ratio.interval.low <= _CACHING_RATIO:
         return []
     text = (
-        f"{ratio:.2f} times as slow when the input changes from call to call: answers are remembered by input"
+        f"{ratio.value:.2f} times as slow when the input changes from call to call: answers are remembered by input"
         " (or the inputs do not fit the processor's cache); turn caching off, or measure with varying inputs"
     )
     return [Flag(name="invalid-caching", text=text, affects=(*ALL, *RATIOS))]

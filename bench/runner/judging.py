@@ -118,11 +118,7 @@ def _outcome(run: CellRun, checked: Checked, flags: tuple[Flag, ...]) -> Outcome
 def _conditions(scene: Scene, run: CellRun) -> Conditions:
     cell = run.prepared.cell
     cpus = scene.effective_cpus if cell.limits.cpu_ids is None else len(cell.limits.cpu_ids)
-    ratios = [
-        distinct_input_ratio(result.rotating_ns, result.blocks)
-        for result in run.rounds
-        if result.rotating_ns and result.blocks
-    ]
+    changing = [(result.rotating_ns, result.blocks) for result in run.rounds if result.rotating_ns and result.blocks]
     return Conditions(
         measurement=scene.measurement,
         threads=cell.limits.threads,
@@ -131,7 +127,7 @@ def _conditions(scene: Scene, run: CellRun) -> Conditions:
         cpu_quota_cores=cell.limits.cpu_quota_cores,
         batch=cell.batch,
         timer_ns=scene.timer_ns,
-        distinct_input_ratio=medians.median(ratios) if ratios else None,
+        distinct_input_ratio=distinct_input_ratio(changing) if changing else None,
         environment_ids=(scene.environment_id,),
     )
 

@@ -133,10 +133,9 @@ class Round:
                 with self._timeline.spend("timed"):
                     self._time_block(seats[position], block_index)
             between_blocks()
-        if self._check:
-            with self._timeline.spend("timed"):
-                for seat in seats:
-                    self._time_changing_inputs(seat)
+        with self._timeline.spend("timed"):
+            for seat in seats:
+                self._time_changing_inputs(seat)
 
     def _time_block(self, seat: _Seat, block_index: int) -> None:
         body = self._ask(seat, "block", {"calls": seat.calls, "rotate": _has_varied_inputs(seat.prepared)})

@@ -177,12 +177,17 @@ def test_a_clock_that_goes_back_invalidates_the_cell(judged: Judged) -> None:
 
 def test_answers_remembered_by_input_invalidate_the_cell(block_of: Callable[..., Block], judged: Judged) -> None:
     repeated = [block_of([9_000, *[1_000] * 20], settling=1, index=index) for index in range(4)]
-    ratio = distinct_input_ratio([1_200] * 20, repeated)
-    assert ratio == pytest.approx(1.2)
+    ratio = distinct_input_ratio([([1_200] * 20, repeated), ([1_190] * 20, repeated), ([1_210] * 20, repeated)])
+    assert ratio.value == pytest.approx(1.2, rel=1e-3)
     flags = judged(replace(_CONDITIONS, distinct_input_ratio=ratio))
     assert "1.20 times" in flags["invalid-caching"].text
     assert invalid_rule(tuple(flags.values()))
-    assert judged(replace(_CONDITIONS, distinct_input_ratio=1.09)) == {}
+    slight = distinct_input_ratio([([1_090] * 20, repeated)] * 3)
+    assert judged(replace(_CONDITIONS, distinct_input_ratio=slight)) == {}
+    disturbed = distinct_input_ratio([([1_000] * 20, repeated), ([2_900] * 20, repeated), ([1_010] * 20, repeated)])
+    assert judged(replace(_CONDITIONS, distinct_input_ratio=disturbed)) == {}
+    once = distinct_input_ratio([([2_000] * 20, repeated)])
+    assert judged(replace(_CONDITIONS, distinct_input_ratio=once)) == {}
 
 
 def test_a_change_of_environment_between_the_arms_forbids_the_comparison(judged: Judged) -> None:
