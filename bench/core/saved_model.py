@@ -105,6 +105,7 @@ def _is_state(tensor: Any) -> bool:
 
 
 def _signature_name(path: Path, names: Sequence[str]) -> str:
+    names = [name for name in names if not name.startswith("__")]  # TensorFlow's own
     if DEFAULT_SIGNATURE in names:
         return DEFAULT_SIGNATURE
     if len(names) == 1:

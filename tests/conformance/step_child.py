@@ -158,6 +158,6 @@ def check_case(case: StepCase, root: Path) -> dict[str, str]:
 def problem_of(check: Callable[[Any], None], argument: Any) -> str:
     try:
         check(argument)
-    except Exception:  # noqa: BLE001  whatever happens is the report
+    except (Exception, pytest.fail.Exception):  # noqa: BLE001  whatever happens is the report
         return traceback.format_exc()
     return ""

@@ -77,6 +77,29 @@ def names_that_python_cannot_spell_get_native_ones(directory: Path) -> None:
     assert answer["scores/all"].shape == (1, 10)
 
 
+def several_inputs_and_outputs_find_their_names(directory: Path) -> None:
+    import keras
+
+    left, right = keras.Input((3,), name="left"), keras.Input((3,), name="right")
+    double = keras.layers.Rescaling(2.0, name="double")(left)
+    difference = keras.layers.Subtract(name="difference")([left, right])
+    path = directory / "two.keras"
+    keras.Model({"left": left, "right": right}, [double, difference]).save(path)
+    source = artifact(
+        "keras",
+        path,
+        [TensorSpec(name=name, dtype="float32", shape=("batch", 3)) for name in ("right", "left")],
+        [TensorSpec(name=name, dtype="float32", shape=("batch", 3)) for name in ("difference", "double")],
+    )
+    batch = {"left": np.full((2, 3), 5, np.float32), "right": np.full((2, 3), 1, np.float32)}
+    saved = apply("keras_to_saved_model", source, directory)
+    results = [saved, *(apply(step, as_artifact(saved), directory) for step in ("freeze", "saved_model_to_onnx"))]
+    for result in results:
+        answer = step_sources.run(result.format, result.path, batch, result.inputs, result.outputs)
+        assert (answer["difference"] == 4).all()
+        assert (answer["double"] == 10).all()
+
+
 def a_model_saved_with_its_optimizer_can_be_frozen_and_converted(directory: Path) -> None:
     import tensorflow as tf
 
@@ -281,6 +304,7 @@ SCENARIOS: Mapping[str, tuple[Scenario, ...]] = {
         nothing_to_quantize_is_a_failure,
         a_keras_model_saved_by_us_is_restored_as_serving_programs_do,
         names_that_python_cannot_spell_get_native_ones,
+        several_inputs_and_outputs_find_their_names,
         a_model_saved_with_its_optimizer_can_be_frozen_and_converted,
         a_lookup_table_cannot_be_frozen,
         strip_keeps_what_flows_through_checks_and_branches,
