@@ -1,0 +1,109 @@
+"""The run for a pull request: verdicts, one table, and the rest folded away, in GitHub's Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from bench.core.units import format_bytes, format_seconds
+
+from .reading import Report, Row, Section
+from .words import (
+    NOTHING,
+    accuracy_text,
+    affects_text,
+    cells_text,
+    fidelity_text,
+    how_it_ended,
+    method_text,
+    p50_text,
+    p99_text,
+    printable,
+    ratio_text,
+    section_verdict,
+    unfinished_text,
+)
+
+#: What could be markup, a link or the end of a table cell; intervals are our own and are left as they are.
+_MARKUP = re.compile(r"(\[[\d.]+–[\d.]+\])|[^\w\s.,:;%'()–±→…-]|_|(?<=www)\.|^\s*[-+]|^\s*\d+(?=\.\s)")
+_COLUMNS = (
+    "model", "variant", "verdict", "p50", "time ratio", "p99", "fidelity", "accuracy", "size", "memory", "load",
+)  # fmt: skip
+_FIRST_NUMBER = _COLUMNS.index("p50")
+
+
+def to_markdown(report: Report) -> str:
+    """Markdown that begins with a heading and ends with a newline."""
+    return "\n".join(_lines(report)) + "\n"
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield f"### Benchmark {_escaped(report.run.manifest.name)}"
+    yield ""
+    for section in report.sections:
+        yield f"- **{_escaped(section.label)}**: {_escaped(section_verdict(section))}"
+    for damage in report.damages:
+        yield f"- damaged data: {_escaped(str(damage))}"
+    unfinished = unfinished_text(report)
+    if unfinished:
+        yield f"- {_escaped(unfinished)}"
+    yield ""
+    yield _line(_COLUMNS)
+    yield _line(["---" if place < _FIRST_NUMBER else "---:" for place in range(len(_COLUMNS))])
+    for section, row in report.rows:
+        yield _line([_escaped(text) for text in _cells(section, row)], strong=row is section.best)
+    yield ""
+    yield "<details><summary>Flags, cells that are not ok, method, environment</summary>"
+    yield ""
+    yield from _details(report)
+    yield ""
+    yield "</details>"
+
+
+def _line(cells: list[str] | tuple[str, ...], *, strong: bool = False) -> str:
+    return f"| {' | '.join(f'**{cell}**' if strong else cell for cell in cells)} |"
+
+
+def _cells(section: Section, row: Row) -> list[str]:
+    costs = row.record.costs
+    return [
+        section.label,
+        row.variant,
+        f"{row.standing}, best" if row is section.best else row.standing,
+        p50_text(row),
+        ratio_text(row),
+        p99_text(row),
+        fidelity_text(row),
+        accuracy_text(row.record.accuracy),
+        format_bytes(costs.artifact_size_bytes),
+        format_bytes(costs.peak_memory_bytes),
+        NOTHING if costs.load_s is None else format_seconds(costs.load_s),
+    ]
+
+
+def _details(report: Report) -> Iterator[str]:
+    for note in report.flag_notes:
+        taints = f", taints {_escaped(affects_text(note))}" if note.affects else ""
+        yield f"- {_escaped(note.name)} ({_escaped(cells_text(note))}{taints}): {_escaped(note.text)}"
+    for section, row in report.rows:
+        outcome = row.record.outcome
+        if not row.is_ok:
+            hint = f" Next: {_escaped(outcome.hint)}" if outcome.hint else ""
+            yield f"- {_escaped(f'{section.label} {row.variant}')} {_escaped(how_it_ended(outcome))}.{hint}"
+    manifest = report.run.manifest
+    yield f"- {_escaped(method_text(report))}"
+    yield f"- run {_escaped(manifest.run_id)} in environment {_escaped(manifest.environment_id)}"
+    versions = ", ".join(f"{name} {version}" for name, version in manifest.versions)
+    yield f"- versions: {_escaped(versions)}"
+
+
+def _escaped(text: str) -> str:
+    """As character references: GitHub shows them as the characters they are, and reads no markup in them."""
+    return _MARKUP.sub(_reference, printable(text, most_chars=300).strip())
+
+
+def _reference(match: re.Match[str]) -> str:
+    if match[1]:
+        return match[1]
+    # Mentions and issue numbers are looked for after that: a space without width parts them from their sign.
+    return "".join(f"&#{ord(character)};" + ("&#8203;" if character in "@#" else "") for character in match[0])

@@ -1,0 +1,221 @@
+"""A run as all views see it: its cells in groups, what each verdict means, which variant is best, and the warnings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+
+from bench.core.cell import Cell, Tolerance
+from bench.core.results import RANKED_STATUS, Estimate, Record
+from bench.core.units import format_bytes
+from bench.records import Damage, RunDirectory, open_run
+
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?!\w)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One cell of a section; `tolerance` is None where the run does not say how it was judged.
+
+    `has_sound_reference`: the cell it is compared with is ok; otherwise its ratio means nothing.
+    """
+
+    record: Record
+    tolerance: Tolerance | None
+    has_sound_reference: bool
+
+    @property
+    def variant(self) -> str:
+        """The name of the variant, as the user wrote it."""
+        return self.record.cell.variant.name
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether its numbers may be ranked."""
+        return self.record.outcome.status == RANKED_STATUS
+
+    @property
+    def ratio(self) -> Estimate:
+        """Its time over its reference's."""
+        comparison = self.record.comparison
+        if comparison is None or not self.has_sound_reference:
+            return Estimate(value=None, reason="there is no sound reference to compare it with")
+        return comparison.ratio
+
+    @property
+    def standing(self) -> str:
+        """In one word: reference, faster, slower, same, inconclusive, "not compared", or the status when not ok."""
+        if not self.is_ok:
+            return self.record.outcome.status
+        if self.record.is_reference:
+            return "reference"
+        comparison = self.record.comparison
+        return comparison.direction if comparison is not None and self.has_sound_reference else "not compared"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """The cells measured together: one model under one setting."""
+
+    model: str
+    settings: str
+    rows: tuple[Row, ...]
+    is_only_one_of_model: bool
+
+    @property
+    def label(self) -> str:
+        """The model's name, with the setting where the model has several."""
+        return self.model if self.is_only_one_of_model else f"{self.model} ({self.settings})"
+
+    @cached_property
+    def reference(self) -> Row | None:
+        """The row that ratios are taken against, when it has a record."""
+        return next((row for row in self.rows if row.record.is_reference), None)
+
+    @cached_property
+    def best(self) -> Row | None:
+        """The fastest variant that is ok and decidedly faster than a reference that is ok; None when there is none."""
+        faster = [row for row in self.rows if row.standing == "faster"]
+        return min(faster, key=lambda row: row.ratio.value or 0.0, default=None)
+
+    @cached_property
+    def tied_with_best(self) -> tuple[Row, ...]:
+        """Other faster variants whose interval overlaps the best one's: which of them is fastest is not known."""
+        best = self.best.ratio.interval if self.best is not None else None
+        if best is None:
+            return ()
+        return tuple(
+            row
+            for row in self.rows
+            if row is not self.best
+            and row.standing == "faster"
+            and row.ratio.interval is not None
+            and row.ratio.interval.low <= best.high
+        )
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether some cell was judged by labelled samples."""
+        return any(row.record.accuracy is not None for row in self.rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlagNote:
+    """A warning, told once, with the cells it is about; numbers that differ between them are given as a range."""
+
+    name: str
+    text: str
+    affects: tuple[str, ...]
+    cells: tuple[tuple[Section, Row], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Everything a view shows."""
+
+    run: RunDirectory
+    sections: tuple[Section, ...]
+    damages: tuple[Damage, ...]
+    missing_cell_ids: tuple[str, ...]
+
+    @property
+    def rows(self) -> tuple[tuple[Section, Row], ...]:
+        """All rows with their sections, in the order of the plan."""
+        return tuple((section, row) for section in self.sections for row in section.rows)
+
+    @cached_property
+    def flag_notes(self) -> tuple[FlagNote, ...]:
+        """All flags of the run, most widespread first."""
+        told: dict[tuple[str, str], list[tuple[Section, Row, str, tuple[str, ...]]]] = {}
+        for section, row in self.rows:
+            for flag in row.record.flags:
+                skeleton = _NUMBER.sub("#", flag.text)
+                told.setdefault((flag.name, skeleton), []).append((section, row, flag.text, flag.affects))
+        notes = [
+            FlagNote(
+                name=name,
+                text=merged_text([text for _, _, text, _ in entries]),
+                affects=max((affects for *_, affects in entries), key=len),
+                cells=tuple((section, row) for section, row, *_ in entries),
+            )
+            for (name, _), entries in told.items()
+        ]
+        return tuple(sorted(notes, key=lambda note: -len(note.cells)))
+
+
+def read_report(run_dir: Path) -> Report:
+    """Read a run; StoreError when it is none or cannot be read."""
+    run = open_run(run_dir)
+    records, damages = run.records()
+    by_group: dict[str, list[Record]] = {}
+    for record in records:
+        by_group.setdefault(record.group_id, []).append(record)
+    sound = {record.cell_id for record in records if record.outcome.status == RANKED_STATUS}
+    models = [members[0].cell.model.name for members in by_group.values()]
+    sections = tuple(
+        Section(
+            model=model,
+            settings=settings_of(members[0].cell),
+            rows=tuple(
+                Row(
+                    record=record,
+                    tolerance=_tolerance(run.manifest.resolved_matrix, record.cell),
+                    has_sound_reference=record.reference_id in sound,
+                )
+                for record in members
+            ),
+            is_only_one_of_model=models.count(model) == 1,
+        )
+        for model, members in zip(models, by_group.values(), strict=True)
+    )
+    recorded = {record.cell_id for record in records}
+    missing = tuple(cell_id for cell_id in run.manifest.planned_cell_ids if cell_id not in recorded)
+    return Report(run=run, sections=sections, damages=damages, missing_cell_ids=missing)
+
+
+def settings_of(cell: Cell) -> str:
+    """What the cells of a group have in common, in words."""
+    threads = cell.limits.threads
+    parts = [f"batch {cell.batch}", f"{threads} {'thread' if threads == 1 else 'threads'}"]
+    for dimension in cell.dimensions:
+        between = "–" if dimension.kind == "uniform" else "/"
+        parts.append(f"{dimension.name} {between.join(map(str, dimension.values))}")
+    if cell.limits.cpu_ids is not None:
+        parts.append(f"processors {','.join(map(str, cell.limits.cpu_ids))}")
+    if cell.limits.cpu_quota_cores is not None:
+        parts.append(f"quota {cell.limits.cpu_quota_cores:g} processors")
+    if cell.limits.memory_limit_bytes is not None:
+        parts.append(f"at most {format_bytes(cell.limits.memory_limit_bytes)}")
+    if cell.topology != "direct":
+        parts.append(cell.topology)
+    return ", ".join(parts)
+
+
+def merged_text(texts: Sequence[str]) -> str:
+    """Texts that differ in their numbers only, as one: each number that differs becomes a range."""
+    pieces = _NUMBER.split(texts[0])
+    columns = zip(*(_NUMBER.findall(text) for text in texts), strict=True)
+    return pieces[0] + "".join(_range(column) + piece for column, piece in zip(columns, pieces[1:], strict=True))
+
+
+def _range(numbers: Iterable[str]) -> str:
+    ordered = sorted(numbers, key=float)
+    return ordered[0] if float(ordered[0]) == float(ordered[-1]) else f"{ordered[0]}–{ordered[-1]}"
+
+
+def _tolerance(resolved_matrix: Mapping[str, object], cell: Cell) -> Tolerance | None:
+    """How the variant was judged, as the resolved matrix says; None where it does not."""
+    place: object = resolved_matrix
+    for key in ("models", cell.model.name, "variants", cell.variant.name, "tolerance"):
+        if not isinstance(place, Mapping) or key not in place:
+            return None
+        place = place[key]
+    try:
+        return msgspec.convert(place, Tolerance)
+    except msgspec.ValidationError:
+        return None

@@ -1,0 +1,189 @@
+"""The final table for a terminal, and as plain text for a pipe or a file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import IO, TYPE_CHECKING
+
+from bench.core.units import format_bytes, format_seconds
+
+from .reading import Report, Row, Section
+from .words import (
+    NOT_RUN,
+    NOTHING,
+    accuracy_text,
+    affects_text,
+    cells_text,
+    fidelity_text,
+    how_it_ended,
+    method_text,
+    p50_text,
+    p99_text,
+    printable,
+    ratio_text,
+    section_verdict,
+    unfinished_text,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.measure import Measurement
+    from rich.table import Table
+
+#: Wider than any table: without a terminal nothing is wrapped.
+_UNBOUNDED_COLUMNS = 10_000
+_NAME_CHARS = 40
+#: The verdict of a cell that is not ok is its status.
+_COLUMNS = (
+    "variant", "verdict", "p50", "time ratio", "p99", "fidelity", "accuracy", "size", "memory", "load",
+)  # fmt: skip
+_NUMBERS = {"p50", "time ratio", "p99", "accuracy", "size", "memory", "load"}
+_STYLES = {
+    "faster": "green",
+    "slower": "red",
+    "inconclusive": "yellow",
+    "invalid": "bold magenta",
+    **dict.fromkeys(("failed", "crashed", "oom", "timeout"), "bold red"),
+    **dict.fromkeys(("same", "reference", "not compared", *NOT_RUN), ""),
+}
+#: For an output that cannot show them.
+_PLAIN = str.maketrans({"–": "-", "…": "...", "→": "->", "±": "+-"})
+
+
+def render(report: Report, stream: IO[str]) -> str:
+    """All text of the final table, fit for `stream`: its width, its colours, its encoding."""
+    from rich.console import Console
+
+    target = Console(file=stream)
+    width = target.width if target.is_terminal else _UNBOUNDED_COLUMNS
+    written = io.StringIO()
+    console = Console(
+        file=written, force_terminal=target.is_terminal, width=width, markup=False, highlight=False, emoji=False
+    )
+    for block in _blocks(report, width):
+        # On a narrow terminal a table runs over the edge: better than a number cut in two.
+        console.print(block, crop=False)
+    text = written.getvalue()
+    if not target.is_terminal:  # cells are filled up with blanks, which a file need not keep
+        text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+    return _encodable(text, getattr(stream, "encoding", None) or "utf-8")
+
+
+def _measurement(block: RenderableType) -> Measurement:
+    from rich.console import Console
+    from rich.measure import Measurement
+
+    console = Console(file=io.StringIO(), width=_UNBOUNDED_COLUMNS)
+    return Measurement.get(console, console.options, block)
+
+
+def _encodable(text: str, encoding: str) -> str:
+    try:
+        text.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return text.translate(_PLAIN).encode("ascii", "replace").decode("ascii")
+    return text
+
+
+def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
+    for section in report.sections:
+        yield from _section(section, width)
+    yield from _flags(report)
+    yield from _not_ok(report)
+    yield from _data(report)
+    if report.sections:
+        yield _line(method_text(report), style="dim")
+
+
+def _section(section: Section, width: int) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    title = Text(printable(section.model), style="bold")
+    title.append(f"  {printable(section.settings)}", style="dim not bold")
+    yield title
+    yield _line(printable(section_verdict(section)), style="bold green" if section.best is not None else "")
+    roomy = _table(section, gap=2)
+    yield roomy if _measurement(roomy).maximum <= width else _table(section, gap=1)
+    yield ""
+
+
+def _table(section: Section, gap: int) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    columns = [column for column in _COLUMNS if section.has_labels or column != "accuracy"]
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
+    rows = [(row, _cells(section, row)) for row in section.rows]
+    for column in columns:
+        longest = max(len(word) for _, texts in rows for word in (column, *texts[column].split()))
+        table.add_column(column, justify="right" if column in _NUMBERS else "left", min_width=longest)
+    for row, texts in rows:
+        cells = [Text(texts[column], style=_verdict_style(row) if column == "verdict" else "") for column in columns]
+        table.add_row(*cells, style="bold" if row is section.best else "" if row.is_ok else "dim")
+    return table
+
+
+def _verdict_style(row: Row) -> str:
+    return _STYLES[row.standing if row.is_ok else row.record.outcome.status]
+
+
+def _cells(section: Section, row: Row) -> dict[str, str]:
+    costs = row.record.costs
+    return {
+        "variant": printable(row.variant, most_chars=_NAME_CHARS),
+        "verdict": f"{row.standing}, best" if row is section.best else row.standing,
+        "p50": p50_text(row),
+        "time ratio": ratio_text(row),
+        "p99": p99_text(row),
+        "fidelity": fidelity_text(row),
+        "accuracy": accuracy_text(row.record.accuracy),
+        "size": format_bytes(costs.artifact_size_bytes),
+        "memory": format_bytes(costs.peak_memory_bytes),
+        "load": NOTHING if costs.load_s is None else format_seconds(costs.load_s),
+    }
+
+
+def _flags(report: Report) -> Iterator[RenderableType]:
+    if not report.flag_notes:
+        return
+    yield _line("flags", style="bold")
+    for note in report.flag_notes:
+        affects = f" (taints {printable(affects_text(note))})" if note.affects else ""
+        yield _line(f"{printable(note.name)}{affects}: {printable(note.text)}", indent=2)
+        yield _line(printable(cells_text(note)), indent=4, style="dim")
+    yield ""
+
+
+def _not_ok(report: Report) -> Iterator[RenderableType]:
+    """First what broke, then what was never run and how to run it; each reason once."""
+    for title, wanted in (("not ok", False), ("not run", True)):
+        told: dict[tuple[str, str], list[str]] = {}
+        for section, row in report.rows:
+            outcome = row.record.outcome
+            if not row.is_ok and (outcome.status in NOT_RUN) is wanted:
+                told.setdefault((how_it_ended(outcome), outcome.hint), []).append(f"{section.label} {row.variant}")
+        if told:
+            yield _line(title, style="bold")
+        for (reason, hint), names in told.items():
+            yield _line(f"{printable(', '.join(names))}: {printable(reason)}", indent=2)
+            if hint:
+                yield _line(f"next: {printable(hint)}", indent=4, style="dim")
+        if told:
+            yield ""
+
+
+def _data(report: Report) -> Iterator[RenderableType]:
+    """What is missing of the data itself."""
+    for damage in report.damages:
+        yield _line(f"damaged: {printable(str(damage))}", style="bold red")
+    unfinished = unfinished_text(report)
+    if unfinished:
+        yield _line(unfinished, style="bold")
+
+
+def _line(text: str, *, indent: int = 0, style: str = "") -> RenderableType:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    return Padding(Text(text, style=style), (0, 0, 0, indent), expand=False)
