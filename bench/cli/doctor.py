@@ -1,4 +1,4 @@
-"""`bench doctor`: what can run here and why not, what spoils numbers on this host, and whether the results are intact."""
+"""`bench doctor`: what can run here and why not, what spoils numbers on this host, are the results intact."""
 
 from __future__ import annotations
 

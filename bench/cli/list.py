@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import Any
+
+_PLAIN_WIDTH_CHARS = 140
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +68,7 @@ def _print_tables(listing: dict[str, list[dict[str, Any]]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH_CHARS)
     for kind, entries in listing.items():
         table = Table(title=kind, title_justify="left", box=None, pad_edge=False, header_style="bold")
         for column in ("name", "here", "formats", "what it is"):

@@ -34,7 +34,10 @@ def execute(words: argparse.Namespace) -> int:
     earlier = records.open_run(named if named.is_dir() else words.results / "runs" / words.run)
     record, reference = _find(earlier, words.cell)
     replayed = matrix.replay_matrix(
-        earlier.manifest.resolved_matrix, record.cell, reference and reference.cell, trusted=words.trust
+        earlier.manifest.resolved_matrix,
+        record.cell,
+        reference.cell if reference is not None else None,
+        trusted=words.trust,
     )
     options = runner.RunOptions(results_dir=words.results, resume=False, command=tuple(sys.argv))
     with Progress(sys.stderr) as progress:

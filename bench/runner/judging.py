@@ -18,6 +18,7 @@ from bench.core.results import (
     SamplesRef,
     Statistics,
 )
+from bench.limits import limiter_label
 from bench.measure.flags import Conditions, distinct_input_ratio, invalid_rule, judge
 from bench.measure.statistics import summarise
 
@@ -159,21 +160,11 @@ def _in_force(scene: Scene, run: CellRun) -> InForce:
         threads_seen=max((block.counters.threads for block in last_blocks), default=0),
         memory_limit_bytes=limits.memory_limit_bytes,
         isolation=scene.isolation,
-        limiter=_limiters(run),
+        limiter=limiter_label(limits),
         provider=opened.provider if opened else "",
         versions=tuple(sorted(opened.versions.items())) if opened else (),
         worker_environment=scene.worker_environment,
     )
-
-
-def _limiters(run: CellRun) -> str:
-    limits = run.prepared.cell.limits
-    names = [
-        name
-        for name, asked in (("affinity", limits.cpu_ids), ("rlimit", limits.memory_limit_bytes))
-        if asked is not None
-    ]
-    return "+".join(names) or "none"
 
 
 def _median(values: Iterable[float | None]) -> float | None:
