@@ -51,11 +51,14 @@ def _entries(kind: str) -> list[dict[str, Any]]:
 
 def _obstacle(kind: str, name: str) -> str:
     """Why an entry cannot run here; empty when it can."""
-    from bench.core.plugins import lookup
+    from bench.core.plugins import install_hint, lookup
 
-    missing = lookup(kind, name).missing_packages()
+    spec = lookup(kind, name)
+    if spec.is_disabled:
+        return spec.summary
+    missing = spec.missing_packages()
     if missing:
-        return f"needs {', '.join(missing)} (pip install {' '.join(missing)})"
+        return f"needs {', '.join(missing)} ({install_hint(missing)})"
     if kind == "models":
         from bench.zoo.fetch import missing_data
 

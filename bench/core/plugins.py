@@ -26,6 +26,9 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "limiters": ("bench.limits:LIMITERS",),
 }
 
+#: import name -> the distribution that brings it, where the two differ.
+_DISTRIBUTIONS: Mapping[str, str] = {"sklearn": "scikit-learn"}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PluginSpec:
@@ -47,6 +50,11 @@ class PluginSpec:
         """Needed packages that are not installed, without importing any."""
         return tuple(name for name in self.needs if not _is_installed(name))
 
+    @property
+    def is_disabled(self) -> bool:
+        """Whether it is an entry point that could not be loaded; `summary` says why."""
+        return not self.target
+
 
 @cache
 def _is_installed(name: str) -> bool:
@@ -54,6 +62,11 @@ def _is_installed(name: str) -> bool:
         return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):  # ValueError: a module whose __spec__ is None
         return False
+
+
+def install_hint(packages: Iterable[str]) -> str:
+    """The command that installs packages named by their import names."""
+    return f"pip install {' '.join(_DISTRIBUTIONS.get(package, package) for package in packages)}"
 
 
 def _load_reference(reference: str) -> Any:
@@ -88,8 +101,10 @@ def table(kind: str) -> Mapping[str, PluginSpec]:
     by_name: dict[str, PluginSpec] = {}
     for spec in specs:
         if spec.name in by_name:
+            places = (each.target or each.summary for each in (by_name[spec.name], spec))
             raise PluginError(
-                f"two plug-ins of kind {kind} are called {spec.name!r}: {by_name[spec.name].target}, {spec.target}"
+                f"two plug-ins of kind {kind} are called {spec.name!r}: {', '.join(places)}",
+                hint="uninstall the package that brings one of them, or rename its entry point",
             )
         by_name[spec.name] = spec
     return by_name
@@ -110,14 +125,17 @@ def load(kind: str, name: str) -> Any:
     spec = lookup(kind, name)
     missing = spec.missing_packages()
     if missing:
-        raise MissingPackage(
-            f"{kind} {name!r} needs {', '.join(missing)}, not installed", hint=f"pip install {' '.join(missing)}"
-        )
-    if not spec.target:
-        raise PluginError(f"{kind} {name!r} is {spec.summary}")
+        raise MissingPackage(f"{kind} {name!r} needs {', '.join(missing)}, not installed", hint=install_hint(missing))
+    if spec.is_disabled:
+        raise PluginError(f"{kind} {name!r} is {spec.summary}", hint="bench doctor")
+    module_name, _, attribute = spec.target.partition(":")
     try:
-        return _load_reference(spec.target)
-    except ImportError as error:
-        raise MissingPackage(f"{kind} {name!r} cannot be imported: {error}", hint="bench doctor") from error
+        module = importlib.import_module(module_name)
+    except Exception as error:  # a broken package may raise anything: OSError for a library that does not load
+        raise MissingPackage(
+            f"{kind} {name!r} cannot be imported: {type(error).__name__}: {error}", hint="bench doctor --deep"
+        ) from error
+    try:
+        return getattr(module, attribute)
     except AttributeError as error:
         raise PluginError(f"{kind} {name!r}: {spec.target} does not exist: {error}") from error

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from .artifact import Artifact, Change
 from .errors import BenchError, StepFailed
-from .plugins import lookup
+from .plugins import install_hint, lookup
 
 _SUMMARY_MAX_CHARS = 300
 
@@ -22,7 +22,7 @@ def table_blockers(step: str, source_format: str) -> list[str]:
         reasons.append(f"{step} reads {formats}, not {source_format}: put a step before it that makes {formats}")
     missing = spec.missing_packages()
     if missing:
-        reasons.append(f"{step} needs {', '.join(missing)}, not installed: pip install {' '.join(missing)}")
+        reasons.append(f"{step} needs {', '.join(missing)}, not installed: {install_hint(missing)}")
     return reasons
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from bench.core.errors import BenchError
-from bench.core.plugins import TABLES, PluginSpec, load, table
+from bench.core.plugins import TABLES, PluginSpec, install_hint, load, table
 
 from .finding import Finding
 from .gpu import gpus
@@ -40,7 +40,7 @@ def _plugin_finding(kind: str, spec: PluginSpec, *, has_gpu: bool) -> Finding:
             kind="unavailable",
             subject=subject,
             text=f"needs {', '.join(missing)}, not installed",
-            hint=f"pip install {' '.join(missing)}",
+            hint=install_hint(missing),
         )
     if "cpu" not in spec.devices and not has_gpu:
         return Finding(kind="unavailable", subject=subject, text=f"runs on {', '.join(spec.devices)} only, none here")

@@ -81,10 +81,13 @@ def _asked(question: Callable[[], Outcome | None]) -> Outcome | None:
 
 
 def _missing(kind: str, name: str) -> Outcome | None:
-    missing = plugins.lookup(kind, name).missing_packages()
+    spec = plugins.lookup(kind, name)
+    if spec.is_disabled:
+        return _skipped(f"{name} is {spec.summary}", "bench doctor", "plug-in")
+    missing = spec.missing_packages()
     if not missing:
         return None
-    return _skipped(f"{name} needs {', '.join(missing)}, not installed", f"pip install {' '.join(missing)}", "package")
+    return _skipped(f"{name} needs {', '.join(missing)}, not installed", plugins.install_hint(missing), "package")
 
 
 def _model_obstacle(model: ModelRef) -> Outcome | None:
