@@ -39,7 +39,7 @@ class _Point:
     y_high: float
 
 
-def accuracy_change(accuracy: Accuracy) -> tuple[float, float, float]:
+def _accuracy_change(accuracy: Accuracy) -> tuple[float, float, float]:
     """Points gained on the reference over the same samples, with the 95 % interval of Agresti and Min (2005) for
     paired proportions: half a sample is added to each of the four outcomes."""
     lost, gained = accuracy.reference_only_right + 0.5, accuracy.variant_only_right + 0.5
@@ -89,7 +89,7 @@ def _point(row: Row, *, by_accuracy: bool) -> _Point | None:
     if by_accuracy:
         if record.accuracy is None:
             return None
-        y, y_low, y_high = (0.0, 0.0, 0.0) if record.is_reference else accuracy_change(record.accuracy)
+        y, y_low, y_high = (0.0, 0.0, 0.0) if record.is_reference else _accuracy_change(record.accuracy)
     else:
         error = worst(record.fidelity.outputs, "relative_error") if record.fidelity is not None else None
         if error is None:

@@ -16,22 +16,20 @@ import jinja2
 from markupsafe import Markup
 
 from bench.core.errors import StoreError
-from bench.core.units import format_bytes, format_ms, format_points, format_ratio, format_seconds
+from bench.core.units import format_bytes, format_ms, format_ratio, format_seconds
 
 from . import words
-from .figures import SLOTS, Figure, accuracy_change, pareto, tails
+from .figures import SLOTS, Figure, pareto, tails
 from .reading import Report, Row, Section
 from .tails import TailCurve, tail_curve
 
 #: Of the interval beside each ratio, in pixels; the template draws it.
-_BAR_WIDTH = 120
+_BAR_WIDTH = 100
 _BAR_MARGIN = 5
 #: plotly.js adds a style sheet of MapLibre, which no figure here needs, unless an element has this id.
 _UNNEEDED_STYLE = re.compile(
     r'if\(!document\.getElementById\("([0-9a-f]{64})"\)\)\{var \w+=document\.createElement\("style"\)'
 )
-
-
 _NUMBERS = re.compile(r"(\[[\d.–]+\]|\b[\d.]+e-\d+)")
 
 
@@ -62,9 +60,7 @@ def page(report: Report) -> str:
         "commands": {row.record.cell_id: _commands(report, row) for _, row in report.rows},
     }
     style = _source(environment, "report.css")
-    scripts = (
-        [_plotly_js(), _source(environment, "report.js")] if figures.shown else [_source(environment, "report.js")]
-    )
+    scripts = [*([_plotly_js()] if figures.shown else []), _source(environment, "report.js")]
     rendered: str = environment.get_template("report.html").render(
         context,
         style=style,
@@ -92,7 +88,6 @@ def _environment() -> jinja2.Environment:
         "bytes": format_bytes,
         "ms": format_ms,
         "seconds": lambda value: words.NOTHING if value is None else format_seconds(value),
-        "points": lambda accuracy: format_points(accuracy_change(accuracy)[0] / 100),
         "ratio": format_ratio,
         "unbroken": _unbroken,
         "lines": lambda text: Markup("\n").join(words.printable_lines(text).split("\n")),
@@ -203,8 +198,10 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
             yield from _flat(inner, f"{name}.{key}" if name else str(key))
     elif isinstance(value, list):
         yield name, ", ".join(map(str, value)) or words.NOTHING
+    elif isinstance(value, bool):
+        yield name, "yes" if value else "no"
     else:
-        yield name, words.NOTHING if value in (None, "") else str(value)
+        yield name, words.NOTHING if value in {None, ""} else str(value)
 
 
 def _worker_variables(report: Report) -> list[tuple[str, str]]:

@@ -134,8 +134,9 @@ class Report:
         told: dict[tuple[str, str], list[tuple[Section, Row, str, tuple[str, ...]]]] = {}
         for section, row in self.rows:
             for flag in row.record.flags:
-                skeleton = _NUMBER.sub("#", flag.text)
-                told.setdefault((flag.name, skeleton), []).append((section, row, flag.text, flag.affects))
+                told.setdefault((flag.name, without_numbers(flag.text)), []).append(
+                    (section, row, flag.text, flag.affects)
+                )
         notes = [
             FlagNote(
                 name=name,
@@ -194,6 +195,11 @@ def settings_of(cell: Cell) -> str:
     if cell.topology != "direct":
         parts.append(cell.topology)
     return ", ".join(parts)
+
+
+def without_numbers(text: str) -> str:
+    """Equal for texts that `merged_text` can merge."""
+    return _NUMBER.sub("#", text)
 
 
 def merged_text(texts: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING
 
 from bench.core.units import format_bytes, format_seconds
 
-from .reading import Report, Row, Section
+from .reading import Report, Row, Section, merged_text, without_numbers
 from .words import (
     NOT_RUN,
     NOTHING,
@@ -28,7 +28,6 @@ from .words import (
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.measure import Measurement
     from rich.table import Table
 
 #: Wider than any table: without a terminal nothing is wrapped.
@@ -70,12 +69,10 @@ def render(report: Report, stream: IO[str]) -> str:
     return _encodable(text, getattr(stream, "encoding", None) or "utf-8")
 
 
-def _measurement(block: RenderableType) -> Measurement:
+def _natural_width(table: Table) -> int:
     from rich.console import Console
-    from rich.measure import Measurement
 
-    console = Console(file=io.StringIO(), width=_UNBOUNDED_COLUMNS)
-    return Measurement.get(console, console.options, block)
+    return Console(file=io.StringIO(), width=_UNBOUNDED_COLUMNS).measure(table).maximum
 
 
 def _encodable(text: str, encoding: str) -> str:
@@ -104,7 +101,7 @@ def _section(section: Section, width: int) -> Iterator[RenderableType]:
     yield title
     yield _line(printable(section_verdict(section)), style="bold green" if section.best is not None else "")
     roomy = _table(section, gap=2)
-    yield roomy if _measurement(roomy).maximum <= width else _table(section, gap=1)
+    yield roomy if _natural_width(roomy) <= width else _table(section, gap=1)
     yield ""
 
 
@@ -156,17 +153,20 @@ def _flags(report: Report) -> Iterator[RenderableType]:
 
 
 def _not_ok(report: Report) -> Iterator[RenderableType]:
-    """First what broke, then what was never run and how to run it; each reason once."""
+    """First what broke, then what was never run; reasons that differ in their numbers only are told once."""
     for title, wanted in (("not ok", False), ("not run", True)):
-        told: dict[tuple[str, str], list[str]] = {}
+        told: dict[tuple[str, str], list[tuple[str, str]]] = {}
         for section, row in report.rows:
             outcome = row.record.outcome
             if not row.is_ok and (outcome.status in NOT_RUN) is wanted:
-                told.setdefault((how_it_ended(outcome), outcome.hint), []).append(f"{section.label} {row.variant}")
+                reason = how_it_ended(outcome)
+                same = told.setdefault((without_numbers(reason), outcome.hint), [])
+                same.append((f"{section.label} {row.variant}", reason))
         if told:
             yield _line(title, style="bold")
-        for (reason, hint), names in told.items():
-            yield _line(f"{printable(', '.join(names))}: {printable(reason)}", indent=2)
+        for (_, hint), entries in told.items():
+            names, reasons = zip(*entries, strict=True)
+            yield _line(f"{printable(', '.join(names))}: {printable(merged_text(reasons))}", indent=2)
             if hint:
                 yield _line(f"next: {printable(hint)}", indent=4, style="dim")
         if told:

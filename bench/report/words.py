@@ -142,7 +142,9 @@ def _fidelity_by(measure: str, fidelity: Fidelity) -> str:
         return ""
     if measure == "relative_error":
         return "identical" if value == 0 else f"error {value:.2g}"
-    return f"cosine {value:.4f}" if measure == "cosine" else f"top-1 {format_percent(value)}"
+    if measure == "cosine":
+        return "cosine >0.9999" if 0.99995 <= value < 1 else f"cosine {value:.4f}"
+    return f"top-1 {format_percent(value)}"
 
 
 def worst(outputs: tuple[OutputFidelity, ...], measure: str) -> float | None:
@@ -171,9 +173,12 @@ def accuracy_change_text(accuracy: Accuracy) -> str:
 
 def how_it_ended(outcome: Outcome) -> str:
     """What became of a cell that is not ok, where and why, in one line."""
+    return f"{_ending(outcome)}: {outcome.reason}" if outcome.reason else _ending(outcome)
+
+
+def _ending(outcome: Outcome) -> str:
     where = f" in {outcome.phase}" if outcome.phase and outcome.status in _BROKE_IN else ""
-    ended = _ENDED.get(outcome.status, outcome.status) + where
-    return f"{ended}: {outcome.reason}" if outcome.reason else ended
+    return _ENDED.get(outcome.status, outcome.status) + where
 
 
 def row_verdict(section: Section, row: Row) -> str:
@@ -213,9 +218,9 @@ def section_verdict(section: Section) -> str:
     """Which variant to take, in one sentence that begins after the model's name."""
     reference = section.reference
     if reference is None:
-        return "no ranking: the reference has no record"
+        return "no ranking, for the reference has no record"
     if not reference.is_ok:
-        return f"no ranking: the reference {reference.variant} {how_it_ended(reference.record.outcome)}"
+        return f"no ranking, for the reference {reference.variant} {_ending(reference.record.outcome)}"
     if section.best is not None:
         tied = " or ".join(row.variant for row in section.tied_with_best)
         note = f" (not told apart from {tied})" if tied else ""
@@ -240,7 +245,8 @@ def cells_text(note: FlagNote) -> str:
 
 def affects_text(note: FlagNote) -> str:
     """The statistics that a flag taints, without their units."""
-    return ", ".join(name.removesuffix("_ms").removesuffix("_per_s") for name in note.affects)
+    names = (name.removesuffix("_ms").removesuffix("_per_s") for name in note.affects)
+    return ", ".join(name.replace("_", " ") for name in names)
 
 
 def recipe_text(row: Row) -> str:

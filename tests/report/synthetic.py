@@ -60,7 +60,7 @@ MODELS: dict[str, tuple[float, bool, tuple[Shape, ...]]] = {
             Shape("frozen", "tensorflow", 0.83, 26.9, 4e-7),
             Shape("frozen-int8", "tensorflow", 1.31, 6.9, 0.021, 0.9971),
             Shape("onnx", "onnxruntime", 0.44, 26.8, 1.3e-6),
-            Shape("onnx-int8", "onnxruntime", 0.61, 6.8, 0.19, 0.93, status="invalid"),
+            Shape("onnx-int8", "onnxruntime", 0.36, 6.8, 0.19, 0.93, status="invalid"),
             Shape("torch", "torch", 0.92, 27.0, 9.2e-7, spread=0.09),
         ),
     ),
