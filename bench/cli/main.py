@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
+import traceback
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from bench import __version__
+from bench.cli.streams import abandon_stdout, make_usable
 from bench.core.errors import BenchError, MatrixError
 
 #: verb -> what it does; the module is `bench.cli.<verb>` with `arguments(parser)` and `execute(words) -> exit code`.
@@ -26,27 +28,43 @@ VERBS = {
     "schema": "print the JSON schema of the matrix for editors",
     "selfcheck": "measure what this machine can resolve, in under a minute",
 }
-_INTERNAL_BUG = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    make_usable()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in words
+    code = 0
     try:
+        _require_known_verb(words)
         parsed = _parser(words).parse_args(words)
-        code: int = importlib.import_module(f"bench.cli.{parsed.verb}").execute(parsed)
+        code = importlib.import_module(f"bench.cli.{parsed.verb}").execute(parsed)
         sys.stdout.flush()
-    except BenchError as error:
-        if debug:
-            raise
-        return _say(error)
     except BrokenPipeError:
-        _abandon_stdout()
-        return 0
+        abandon_stdout()
     except KeyboardInterrupt:
         return 130
+    except Exception as error:  # noqa: BLE001  the last place where it can become words
+        if "--debug" in words:
+            traceback.print_exception(error)
+        return _say(error if isinstance(error, BenchError) else _our_bug(error))
     return code
+
+
+def _require_known_verb(words: Sequence[str]) -> None:
+    verb = next((word for word in words if not word.startswith("-")), None)
+    if verb is None or verb in VERBS:
+        return
+    close = get_close_matches(verb, VERBS, n=1)
+    suggestion = f"; did you mean {close[0]!r}?" if close else ""
+    raise MatrixError(f"{verb!r} is not a verb{suggestion}", hint=f"bench --help; the verbs are {', '.join(VERBS)}")
+
+
+def _our_bug(error: Exception) -> BenchError:
+    return BenchError(
+        f"a bug: {type(error).__name__}: {error}",
+        hint="finished cells are safe; repeat it with --debug and report what that shows",
+    )
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
@@ -75,8 +93,3 @@ def _say(error: BenchError) -> int:
     if error.hint:
         print(f"  next: {error.hint}", file=sys.stderr)
     return error.exit_code
-
-
-def _abandon_stdout() -> None:
-    """The reader went away (`| head`): point stdout elsewhere, so that the interpreter's last flush is quiet."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.cli.report import chosen_run
 from bench.cli.run import add_output_arguments, finish
 from bench.core.errors import MatrixError
 
@@ -30,8 +30,7 @@ def execute(words: argparse.Namespace) -> int:
     from bench import matrix, records, runner
     from bench.cli.progress import Progress
 
-    named = Path(words.run)
-    earlier = records.open_run(named if named.is_dir() else words.results / "runs" / words.run)
+    earlier = records.open_run(chosen_run(words.run, words.results))
     record, reference = _find(earlier, words.cell)
     replayed = matrix.replay_matrix(
         earlier.manifest.resolved_matrix,

@@ -95,15 +95,19 @@ def finish(words: argparse.Namespace, result: RunResult) -> int:
     """Show what a run left, in the form the words ask for; returns the exit code."""
     from bench import report
     from bench.cli.progress import print_spent
+    from bench.cli.streams import abandon_stdout
 
     page = None if words.no_report else report.write_html(result.run_dir)
-    if words.json:
-        print(report.run_json(result.run_dir))
-    else:
-        report.print_run(result.run_dir, sys.stdout)
-        print_spent(result.spent_s, sys.stdout)
-        if page is not None:
-            print(f"report: {page}")
+    try:
+        if words.json:
+            print(report.run_json(result.run_dir))
+        else:
+            report.print_run(result.run_dir, sys.stdout)
+            print_spent(result.spent_s, sys.stdout)
+            if page is not None:
+                print(f"report: {page}")
+    except BrokenPipeError:  # the exit code still says how the cells ended
+        abandon_stdout()
     return _exit_code(result)
 
 
