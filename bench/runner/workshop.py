@@ -62,7 +62,8 @@ Wish = Chain | PoolWish
 class _Running:
     wish: Wish
     child: Child
-    site: Site | None  # where a chain's artifact is being built; a pool has none
+    key: str  # of the artifact that a chain makes; a pool has none
+    site: Site | None  # where it is being built; a pool has none
     stack: ExitStack  # what must be given back when the child is done
 
 
@@ -118,17 +119,21 @@ class Workshop:
                 left.append(wish)
                 continue
             try:
-                self._begin(wish)
+                key = self._key(wish) if isinstance(wish, Chain) else ""
+                if key and any(key == running.key for running in self._running.values()):
+                    left.append(wish)  # two names for one thing: found in the store once the other is done
+                else:
+                    self._begin(wish, key)
             except _Unmade as unmade:
                 self._settle(wish, unmade.outcome)
             except BenchError as error:
                 self._settle(wish, _outcome_of_error(error))
         return left
 
-    def _begin(self, wish: Wish) -> None:
+    def _begin(self, wish: Wish, key: str) -> None:
         with ExitStack() as stack:
             if isinstance(wish, Chain):
-                site = stack.enter_context(self._store.site(self._key(wish), give_up=self._crew.is_interrupted))
+                site = stack.enter_context(self._store.site(key, give_up=self._crew.is_interrupted))
                 for note in site.notes:
                     self._watcher.note(note)
                 if site.found is not None:
@@ -140,7 +145,7 @@ class Workshop:
                 job = self._pool_job(wish)
             child = self._crew.hire(job, f"build.{digest(repr(wish), length=12)}")
             ticket = self._crew.post(Question(child=child, verb="make"))
-            self._running[ticket] = _Running(wish=wish, child=child, site=site, stack=stack.pop_all())
+            self._running[ticket] = _Running(wish=wish, child=child, key=key, site=site, stack=stack.pop_all())
 
     def _end(self, running: _Running, reply: Reply) -> None:
         self._crew.dismiss([running.child])
