@@ -135,6 +135,21 @@ def test_invalid_variants_are_hollow_and_never_on_the_front(page: Page) -> None:
     assert all(invalid_x not in trace["x"] for trace in traces if trace["mode"] == "lines")
 
 
+def test_sorting_never_ranks_a_cell_that_is_not_ok(page: Page) -> None:
+    row: list[dict[str, str]] = []
+    values = []
+    for tag, attributes in page.elements:
+        row = [] if tag == "tr" else row
+        row += [attributes] if "data-v" in attributes else []
+        if len(row) == 5 and tag == "td":
+            values.append((row[1]["data-v"], {cell["data-v"] for cell in row[2:]}))
+            row = []
+
+    assert len(values) == 19
+    for standing, numbers in values:
+        assert ("" in numbers) == (standing in {"invalid", "failed"})
+
+
 def test_speed_up_is_the_ratio_turned_over_and_labelled_models_show_their_accuracy(page: Page) -> None:
     digits = next(figure for figure in page.figures if "accuracy" in figure["layout"]["yaxis"]["title"]["text"])
     by_name = {trace["text"][0]: trace for trace in digits["data"] if "text" in trace}
