@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import secrets
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.canonical import digest, slug
+from bench.core.credentials import mask_credentials
 from bench.core.errors import StoreError
 from bench.core.files import fsync_directory, write_atomic
 from bench.core.results import SCHEMA_VERSION, Record
@@ -127,17 +129,18 @@ def create(  # noqa: PLR0913 - all of them are frozen together
     """Make a new run directory, durable when this returns; StoreError when `results_dir` cannot be written.
 
     `resolved_matrix` and `environment` hold plain JSON values. `matrix_digest` is what `latest` will be asked for; by
-    default it is the digest of `resolved_matrix`. The manifest is written last: a directory without one
-    was never a run.
+    default it is the digest of `resolved_matrix`. Credentials of URLs in `command` and `matrix_text` are masked. The
+    manifest is written last: a directory without one was never a run.
     """
     created = (now or datetime.now(UTC)).astimezone(UTC)
+    matrix_text = mask_credentials(matrix_text)
     try:
         path = _new_directory(results_dir / _RUNS, name, created)
         manifest = RunManifest(
             run_id=path.name,
             name=name,
             created_at=created.isoformat(timespec="seconds"),
-            command=tuple(command),
+            command=tuple(_storable(word) for word in command),
             matrix_text=matrix_text,
             matrix_sha256=_sha256(matrix_text),
             matrix_digest=matrix_digest or digest(resolved_matrix),
@@ -215,6 +218,11 @@ def _fill(path: Path, manifest: RunManifest) -> None:
     except BaseException:
         shutil.rmtree(path, ignore_errors=True)
         raise
+
+
+def _storable(word: str) -> str:
+    """A word of a command line, which may hold any bytes, without credentials and as valid Unicode."""
+    return mask_credentials(os.fsencode(word).decode(errors="backslashreplace"))
 
 
 def _sha256(text: str) -> str:
