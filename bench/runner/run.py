@@ -67,6 +67,7 @@ def run(matrix: Matrix, options: RunOptions, watcher: Watcher) -> RunResult:
             records.Journal(directory.journal_path) as journal,
             Supervisor(directory.path, isolation=options.isolation) as supervisor,
         ):
+            _tell_what_was_found(journal, supervisor, watcher, told_isolation=options.isolation != "auto")
             session = _Session(matrix, options, plan, directory, environment, journal, supervisor, timeline, watcher)
             interrupted_by = session.run()
     found, _ = directory.records()
@@ -111,6 +112,18 @@ def _directory(
         planned_cell_ids=[cell.id for cell in matrix.cells],
         versions=tuple(asdict(environment.software)["packages"]),
     )
+
+
+def _tell_what_was_found(
+    journal: records.Journal, supervisor: Supervisor, watcher: Watcher, *, told_isolation: bool
+) -> None:
+    """What an earlier, killed run left, and what this host does not allow."""
+    for damage in journal.damages:
+        watcher.note(f"damaged, measured anew: {damage}")
+    for name in supervisor.swept:
+        watcher.note(f"ended what an earlier run had left running: {name}")
+    if supervisor.isolation_reason and not told_isolation:
+        watcher.note(f"isolation {supervisor.isolation}: {supervisor.isolation_reason}")
 
 
 class _Session:
@@ -167,6 +180,7 @@ class _Session:
         missing = set(self._directory.missing_cells())
         groups = [group for group in self._plan.groups if missing & {cell.id for cell in group.cells}]
         current: Sequence[Cell] = ()
+        reference_id = ""
         try:
             for group in groups:
                 self._record_obstacles(group, missing)
@@ -176,10 +190,11 @@ class _Session:
                 )
             for position, group in enumerate(groups, start=1):
                 current = [cell for cell in self._wanted(group, missing) if cell.id in missing]
+                reference_id = group.reference_id
                 self._watcher.group_started(group, position, len(groups))
                 self._run_group(group, prepared, missing, position, len(groups))
         except Interrupted as interruption:
-            self._cancel(current, interruption)
+            self._cancel(current, reference_id, interruption)
             return interruption.signal_number
         return None
 
@@ -251,7 +266,7 @@ class _Session:
             samples=records.write_samples(self._directory.path, cell.id, run.blocks) if run.blocks else None,
         )
 
-    def _cancel(self, cells: Sequence[Cell], interruption: Interrupted) -> None:
+    def _cancel(self, cells: Sequence[Cell], reference_id: str, interruption: Interrupted) -> None:
         """Write down that these were under way; they are measured anew when the run is resumed."""
         recorded = {record.cell_id for record in self._directory.records()[0]}
         outcome = Outcome(
@@ -262,7 +277,7 @@ class _Session:
         )
         for cell in cells:
             if cell.id not in recorded:
-                self._append(bare_record(self._scene, cell, "", outcome))
+                self._append(bare_record(self._scene, cell, reference_id, outcome))
 
     def _append(self, record: Record) -> None:
         self._journal.append(record)
