@@ -55,6 +55,8 @@ for line in sys.stdin:
     wall_ns = time.perf_counter_ns() - started_ns
     print(json.dumps({"latencies_ns": latencies_ns, "wall_ns": wall_ns, **asdict(reader.stop())}), flush=True)
 """
+#: A virtual processor may have two speeds, 7 % apart, as its twin on the host is idle or not; nothing here can tell.
+_TWO_SPEEDS = 0.10
 _HOG = "while True: pass"
 _STOPPER = """
 import os, signal, sys, time
@@ -156,7 +158,7 @@ def _share(blocks: Sequence[Block], counter: str) -> float:
 
 
 def _p25_ratio(quiet: Sequence[Block], disturbed: Sequence[Block]) -> float:
-    """Of blocks that took turns: even undisturbed, the speed of a virtual machine drifts by 10 % within seconds."""
+    """Of blocks that took turns: even undisturbed, the speed of a virtual machine drifts within seconds."""
     return math.exp(pair_log_ratio(quiet, disturbed))
 
 
@@ -178,37 +180,37 @@ def _some_cpu() -> int:
 def test_a_process_stopped_half_of_the_time_runs_at_half_the_rate_and_says_so() -> None:
     quiet, stopped = [], []
     with _Worker("spin") as worker:
-        for index in range(8):
-            quiet.append(worker.block(300, index=index))
+        for index in range(5):
+            quiet.append(worker.block(1000, index=index))
             with _stopped_half_of_the_time(worker):
-                stopped.append(worker.block(600, index=index))
-    off_cpu = 1 - _share(stopped, "cpu_ns") - _share(stopped, "run_delay_ns")
-    assert off_cpu == pytest.approx(0.50, abs=0.07)
+                stopped.append(worker.block(1000, index=index))
+    _inconclusive_when_loaded(quiet, 0.2)
     assert "noisy-off-cpu" in _flags(stopped)
     assert "noisy-off-cpu" not in _flags(quiet)
-    _inconclusive_when_loaded(quiet, 0.05)
-    assert _p25_ratio(quiet, stopped) == pytest.approx(1, abs=0.05)
-    _inconclusive_when_loaded(stopped, 0.05)
-    calls_per_s = [600 / stop.wall_ns / (300 / calm.wall_ns) for calm, stop in zip(quiet, stopped, strict=True)]
-    assert float(np.median(calls_per_s)) == pytest.approx(0.50, abs=0.07)
+    assert _p25_ratio(quiet, stopped) == pytest.approx(1, abs=_TWO_SPEEDS)
+    _inconclusive_when_loaded([*quiet, *stopped], 0.05)
+    off_cpu = 1 - _share(stopped, "cpu_ns") - _share(stopped, "run_delay_ns")
+    assert off_cpu == pytest.approx(0.50, abs=0.05)
+    rate_ratios = [calm.wall_ns / stop.wall_ns for calm, stop in zip(quiet, stopped, strict=True)]
+    assert float(np.median(rate_ratios)) == pytest.approx(0.50, abs=0.07)
 
 
 def test_beside_three_hogs_on_its_processor_the_flags_fire_and_p25_stands() -> None:
     cpu = _some_cpu()
     quiet, crowded = [], []
     with _Worker("spin", cpu) as worker, _hogs(3, cpu) as send:
-        for index in range(8):
+        for index in range(5):
             send(signal.SIGSTOP)
-            quiet.append(worker.block(200, index=index))
+            quiet.append(worker.block(300, index=index))
             send(signal.SIGCONT)
-            crowded.append(worker.block(200, index=index))
+            crowded.append(worker.block(300, index=index))
     flags = _flags(crowded)
     assert {"noisy-contention", "invalid-contention"} <= flags.keys()
     assert "mean_ms" in flags["invalid-contention"].affects
     assert "p25_ms" not in flags["invalid-contention"].affects
-    _inconclusive_when_loaded(quiet, 0.05)
+    _inconclusive_when_loaded(quiet, 0.2)
     assert _share(crowded, "run_delay_ns") == pytest.approx(0.75, abs=0.15)
-    assert _p25_ratio(quiet, crowded) == pytest.approx(1, abs=0.05)
+    assert _p25_ratio(quiet, crowded) == pytest.approx(1, abs=_TWO_SPEEDS)
 
 
 def _pair(durations_ns: Sequence[int], number: int) -> list[list[Block]]:
