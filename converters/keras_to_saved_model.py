@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from bench.core.artifact import Artifact, Change, TensorSpec
 from bench.core.contracts import StepResult
 from bench.core.errors import StepFailed
-from bench.core.examples import check_batches, require_sound
 from bench.core.files import tree_size_bytes
-from bench.core.saved_model import run_function, serving_function
-from bench.core.steps import only_step_failures, table_blockers
+from bench.formats.examples import check_batches, require_sound
+from bench.formats.saved_model import run_function, serving_function
+from bench.formats.steps import only_step_failures, table_blockers
 
 if TYPE_CHECKING:
     from bench.core.contracts import Batch

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.core.artifact import TensorSpec
 from bench.core.errors import StepFailed
-from bench.core.onnx_file import all_graphs
+from bench.formats.onnx_file import all_graphs
 
 
 def name_interface(step: str, model: Any, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.artifact import Artifact, Change
 from bench.core.contracts import StepResult
-from bench.core.examples import check_batches, require_sound
-from bench.core.onnx_file import model_size_bytes, run_onnx
-from bench.core.saved_model import frozen_function, run_function, serving_function
-from bench.core.steps import only_step_failures, table_blockers
+from bench.formats.examples import check_batches, require_sound
+from bench.formats.onnx_file import model_size_bytes, run_onnx
+from bench.formats.saved_model import frozen_function, run_function, serving_function
+from bench.formats.steps import only_step_failures, table_blockers
 
 from .onnx_interface import name_interface
 

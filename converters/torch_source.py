@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.artifact import Artifact, TensorSpec
-from bench.core.examples import trace_batch
-from bench.core.torch_module import load_torch_module
+from bench.formats.examples import trace_batch
+from bench.formats.torch_module import load_torch_module
 
 if TYPE_CHECKING:
     from bench.core.contracts import Array, Batch

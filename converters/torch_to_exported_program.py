@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from bench.core.artifact import Artifact, Change
 from bench.core.contracts import StepResult
-from bench.core.examples import check_batches, require_sound
-from bench.core.steps import only_step_failures, table_blockers
+from bench.formats.examples import check_batches, require_sound
+from bench.formats.steps import only_step_failures, table_blockers
 
 from .torch_source import load_source, run_module
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from bench.core.artifact import Artifact, Change, TensorSpec
 from bench.core.contracts import StepResult
 from bench.core.errors import StepFailed
-from bench.core.examples import check_batches, require_sound
-from bench.core.onnx_file import EXTERNAL_DATA_FROM_BYTES, model_size_bytes, run_onnx
-from bench.core.steps import only_step_failures, table_blockers
+from bench.formats.examples import check_batches, require_sound
+from bench.formats.onnx_file import EXTERNAL_DATA_FROM_BYTES, model_size_bytes, run_onnx
+from bench.formats.steps import only_step_failures, table_blockers
 
 from .onnx_interface import name_interface
 from .torch_source import TorchSource, load_source, run_module

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.artifact import Artifact, TensorSpec
 from bench.core.contracts import StepResult
-from bench.core.examples import check_batches, require_sound
-from bench.core.saved_model import frozen_function, read_saved_model, run_function, serving_function
-from bench.core.steps import count_changes, only_step_failures, table_blockers
+from bench.formats.examples import check_batches, require_sound
+from bench.formats.saved_model import frozen_function, read_saved_model, run_function, serving_function
+from bench.formats.steps import count_changes, only_step_failures, table_blockers
 
 from .frozen_graph import FILE_NAME, operator_counts, read_graph, run_graph
 

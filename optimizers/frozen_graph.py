@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from bench.core.artifact import Artifact, TensorSpec
 from bench.core.contracts import StepResult
 from bench.core.errors import StepFailed
-from bench.core.examples import check_batches, require_sound
-from bench.core.steps import count_changes
+from bench.formats.examples import check_batches, require_sound
+from bench.formats.steps import count_changes
 
 if TYPE_CHECKING:
     from bench.core.contracts import Array, Batch

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 from bench.core.artifact import Artifact
 from bench.core.contracts import StepResult
 from bench.core.errors import StepFailed
-from bench.core.examples import check_batches, require_sound
-from bench.core.onnx_file import EXTERNAL_DATA_FROM_BYTES, model_size_bytes, operator_counts, run_onnx
-from bench.core.steps import count_changes, only_step_failures, table_blockers
+from bench.formats.examples import check_batches, require_sound
+from bench.formats.onnx_file import EXTERNAL_DATA_FROM_BYTES, model_size_bytes, operator_counts, run_onnx
+from bench.formats.steps import count_changes, only_step_failures, table_blockers
 
 if TYPE_CHECKING:
     from bench.core.contracts import Batch

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core.artifact import Artifact
 from bench.core.contracts import StepResult
 from bench.core.errors import StepFailed
-from bench.core.steps import only_step_failures, table_blockers
+from bench.formats.steps import only_step_failures, table_blockers
 
 from .frozen_graph import node_names, operator_counts, read_graph, save_checked
 

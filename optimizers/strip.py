@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.artifact import Artifact
 from bench.core.contracts import StepResult
-from bench.core.steps import only_step_failures, table_blockers
+from bench.formats.steps import only_step_failures, table_blockers
 
 from .frozen_graph import node_names, read_graph, save_checked
 

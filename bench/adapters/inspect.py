@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from bench.core.errors import TargetError
-from bench.core.formats import split_callable
+from bench.formats.detect import split_callable
 
 from . import inspect_onnx, inspect_tensorflow, inspect_torch, null
 from .boundary import as_target_error

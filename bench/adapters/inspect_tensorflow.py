@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import TargetError
-from bench.core.saved_model import DEFAULT_SIGNATURE, frozen_function, serving_function
+from bench.formats.saved_model import DEFAULT_SIGNATURE, frozen_function, serving_function
 
 from .boundary import as_target_error
 from .dimensions import FileTensor, Signature, named

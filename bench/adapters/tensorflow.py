@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from bench.core.artifact import Artifact
 from bench.core.errors import TargetError
-from bench.core.saved_model import serving_function
+from bench.formats.saved_model import serving_function
 
 from .boundary import Call, ModelSession, as_target_error
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.core.artifact import Artifact
 from bench.core.errors import TargetError
-from bench.core.formats import split_callable
-from bench.core.torch_module import load_torch_module
+from bench.formats.detect import split_callable
+from bench.formats.torch_module import load_torch_module
 
 from .boundary import Call, ModelSession, as_target_error
 

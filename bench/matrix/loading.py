@@ -14,7 +14,7 @@ from bench.core import plugins
 from bench.core.canonical import digest
 from bench.core.cell import Group, Measurement, Tolerance
 from bench.core.errors import MatrixError
-from bench.core.formats import detect_format, split_callable
+from bench.formats.detect import detect_format, split_callable
 
 from .document import parse, read_text
 from .expand import expand

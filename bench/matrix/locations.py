@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from bench.core.errors import MatrixError
-from bench.core.formats import detect_format, split_callable
+from bench.formats.detect import detect_format, split_callable
 
 from .problems import Finding, printable, show_value
 

@@ -10,7 +10,7 @@ from typing import Any
 from bench.core import plugins
 from bench.core.artifact import Options
 from bench.core.cell import Dimension, ModelRef, StepCall, Tolerance, Variant
-from bench.core.formats import detect_format
+from bench.formats.detect import detect_format
 
 from .locations import absolute, is_trusted
 from .problems import Finding, KeyPath, Problems

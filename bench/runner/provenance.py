@@ -1,26 +1,41 @@
-"""What decides the result of a plug-in besides its input: the packages it needs and its own source."""
+"""What decides the result of a plug-in besides its input: the packages it needs, and our own source."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import importlib.util
 from functools import cache
 from pathlib import Path
 
+import bench.formats
 from bench.core import plugins
-from bench.core.files import sha256_file
 
 _SOURCE_HASH_CHARS = 16
 
 
 @cache
 def versions_of(kind: str, name: str) -> tuple[tuple[str, str], ...]:
-    """(package, version) of what a plug-in needs, without importing it, and the hash of its own module."""
+    """(package, version) of what a plug-in needs, without importing it, and a hash of the source it is made of.
+
+    The source is every module beside the plug-in's own and those of `bench.formats`: a change in a helper that they
+    share must build anew, and what is built once too often costs seconds.
+    """
     spec = plugins.lookup(kind, name)
     packages = tuple((package, _version(package)) for package in spec.needs)
     module = importlib.util.find_spec(spec.target.partition(":")[0])
-    source = sha256_file(Path(module.origin))[:_SOURCE_HASH_CHARS] if module is not None and module.origin else ""
-    return (*packages, (name, source))
+    if module is None or module.origin is None:
+        return packages
+    return (*packages, (f"{kind} source", _source_hash(Path(module.origin).parent)))
+
+
+@cache
+def _source_hash(directory: Path) -> str:
+    hasher = hashlib.sha256()
+    for package in (directory, Path(bench.formats.__file__).parent):
+        for path in sorted(package.glob("*.py")):
+            hasher.update(f"{path.name}\n".encode() + path.read_bytes())
+    return hasher.hexdigest()[:_SOURCE_HASH_CHARS]
 
 
 def _version(package: str) -> str:

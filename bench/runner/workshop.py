@@ -15,9 +15,9 @@ from bench.core.canonical import digest
 from bench.core.cell import Cell, Dimension, ModelRef, StepCall
 from bench.core.contracts import StepResult
 from bench.core.errors import BenchError, RefusedError
-from bench.core.formats import split_callable
 from bench.core.job import InputsJob, Job, MembersJob, SourceJob, StepJob
 from bench.core.results import Outcome
+from bench.formats.detect import split_callable
 from bench.supervise import Answer, Child, Ticket
 
 from .crew import Crew, Question, Reply, outcome_of

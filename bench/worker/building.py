@@ -13,7 +13,7 @@ from bench.core import plugins
 from bench.core.contracts import StepResult
 from bench.core.job import InputsJob, MembersJob, SourceJob, StepJob
 
-from .jobs import Answer, Say
+from .protocol import Answer, Say
 
 if TYPE_CHECKING:
     from bench.core.cell import ModelRef

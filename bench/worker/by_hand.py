@@ -12,7 +12,8 @@ from bench.core.cell import Measurement
 from bench.core.job import Job, MeasureJob
 from bench.measure.schedule import calls_per_block
 
-from .jobs import Answer, performer
+from .jobs import performer
+from .protocol import Answer
 
 
 def repeat(job: Job) -> int:

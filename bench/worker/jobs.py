@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
 
 import msgspec
 
 from bench.core.job import InputsJob, Job, MeasureJob, MembersJob, SourceJob, StepJob
+
+from .protocol import Performer
 
 _TYPES: Mapping[str, type[Job]] = {
     "members": MembersJob,
@@ -17,17 +18,6 @@ _TYPES: Mapping[str, type[Job]] = {
     "inputs": InputsJob,
     "measure": MeasureJob,
 }
-
-Answer = dict[str, Any]
-Say = Callable[[str], None]
-
-
-class Performer(Protocol):
-    """What answers the verbs of one kind of job; `say` names the phase that begins."""
-
-    def ask(self, verb: str, body: Mapping[str, Any], say: Say) -> Answer:
-        """Do what the verb says."""
-        ...
 
 
 def read_job(path: str) -> Job:

@@ -20,7 +20,7 @@ from bench.measure.loop import SETTLING_CALLS, time_calls, time_calls_rotating
 from bench.monitor.counters import CounterReader
 from bench.monitor.memory import peak_memory_bytes
 
-from .jobs import Answer, Say
+from .protocol import Answer, Say
 
 if TYPE_CHECKING:
     from bench.core.contracts import Batch

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from bench.core.artifact import TensorSpec
 from bench.core.contracts import LabelledSet, StepResult
 from bench.core.errors import MatrixError
-from bench.core.torch_module import write_torch_module
+from bench.formats.torch_module import write_torch_module
 
 from .encoder import sentence_encoder, state_from_bert
 from .fetch import member

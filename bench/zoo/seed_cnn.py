@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.core.artifact import TensorSpec
 from bench.core.contracts import StepResult
-from bench.core.torch_module import write_torch_module
+from bench.formats.torch_module import write_torch_module
 
 from .networks import EPSILON, Layers, torch_network, torch_state, write_keras
 

@@ -194,7 +194,7 @@ def register_factory() -> None:
 
 def build_torch_module(directory: Path) -> str:
     """The network as tensors and the name of its factory."""
-    from bench.core.torch_module import write_torch_module
+    from bench.formats.torch_module import write_torch_module
 
     return str(write_torch_module(torch_net({}), "bench.zoo.conformance:torch_net", {}, directory / "net"))
 

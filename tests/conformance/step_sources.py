@@ -114,7 +114,7 @@ def torch_artifact(directory: Path, factory: Any, inputs: Sequence[Any], outputs
     """Write the module of `factory`, which is made known as one of the zoo's: others are refused."""
     import torch
 
-    from bench.core.torch_module import write_torch_module
+    from bench.formats.torch_module import write_torch_module
 
     zoo_module = types.ModuleType("bench.zoo.conformance")
     sys.modules.setdefault(zoo_module.__name__, zoo_module)
@@ -199,7 +199,7 @@ def _run_torch(module: Any, values: Any, outputs: Any) -> list[Any]:
 
 
 def _run_torch_module(path: Path, values: Any, inputs: Any, outputs: Any) -> list[Any]:
-    from bench.core.torch_module import load_torch_module
+    from bench.formats.torch_module import load_torch_module
 
     return _run_torch(load_torch_module(path), values, outputs)
 

@@ -12,7 +12,7 @@ import pytest
 from bench.core import plugins
 from bench.core.errors import MatrixError, MissingPackage, PluginError
 from bench.core.plugins import PluginSpec, install_hint, load, lookup, table
-from bench.core.steps import table_blockers
+from bench.formats.steps import table_blockers
 
 Register = Callable[..., None]
 WriteModule = Callable[[str, str], None]
@@ -203,7 +203,7 @@ def test_a_word_like_no_name_gets_no_suggestion() -> None:
 
 def test_the_blockers_of_a_step_name_what_pip_installs(monkeypatch: pytest.MonkeyPatch) -> None:
     spec = PluginSpec(name="made_up", target="x:y", summary="", needs=("no_such_package_1",), accepts=("onnx",))
-    monkeypatch.setattr("bench.core.steps.lookup", lambda kind, name: spec)
+    monkeypatch.setattr("bench.formats.steps.lookup", lambda kind, name: spec)
     format_reason, package_reason = table_blockers("made_up", "keras")
     assert "reads onnx, not keras" in format_reason
     assert package_reason.endswith("pip install no_such_package_1")

@@ -16,7 +16,7 @@ from bench.core.cell import Dimension
 from bench.core.contracts import StepResult
 from bench.core.errors import MatrixError
 from bench.core.files import sha256_tree
-from bench.core.torch_module import load_torch_module
+from bench.formats.torch_module import load_torch_module
 from bench.zoo import MODELS
 from bench.zoo.fetch import member, missing_data
 from bench.zoo.inputs import pool_digest

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .artifact import TensorSpec
-from .errors import TargetError
+from bench.core.artifact import TensorSpec
+from bench.core.errors import TargetError
 
 if TYPE_CHECKING:
-    from .contracts import Batch
+    from bench.core.contracts import Batch
 
 DEFAULT_SIGNATURE = "serving_default"
 

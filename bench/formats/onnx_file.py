@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .artifact import TensorSpec
-from .files import tree_size_bytes
+from bench.core.artifact import TensorSpec
+from bench.core.files import tree_size_bytes
 
 if TYPE_CHECKING:
-    from .contracts import Array, Batch
+    from bench.core.contracts import Array, Batch
 
 # Read when onnxruntime is imported: without it a thread starts that writes files at home and looks up hosts.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import PluginError, TargetError
-from bench.core.torch_module import load_torch_module, write_torch_module
+from bench.formats.torch_module import load_torch_module, write_torch_module
 
 
 def _directory(tmp_path: Path, description: object) -> Path:

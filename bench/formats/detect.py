@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from .errors import MatrixError
+from bench.core.errors import MatrixError
 
 _CALLABLE = re.compile(r"(?P<path>.+\.py):(?P<function>[A-Za-z_]\w*)", re.DOTALL)
 _SUFFIXES = {

@@ -9,8 +9,8 @@ import pytest
 
 from bench.core.artifact import Artifact, TensorSpec
 from bench.core.errors import StepFailed, TargetError
-from bench.core.examples import check_batches, require_sound, trace_batch
-from bench.core.steps import count_changes, only_step_failures
+from bench.formats.examples import check_batches, require_sound, trace_batch
+from bench.formats.steps import count_changes, only_step_failures
 
 _SOURCE = Artifact(id="0", format="onnx", path="/models/m.onnx", size_bytes=1, inputs=(), outputs=())
 _IDS = TensorSpec(name="input_ids", dtype="int64", shape=("batch", "sequence"))

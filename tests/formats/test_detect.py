@@ -8,7 +8,7 @@ import pytest
 
 from bench.core.artifact import FORMATS
 from bench.core.errors import MatrixError
-from bench.core.formats import detect_format, split_callable
+from bench.formats.detect import detect_format, split_callable
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .canonical import canonical_json
-from .errors import PluginError, TargetError
+from bench.core.canonical import canonical_json
+from bench.core.errors import PluginError, TargetError
 
 if TYPE_CHECKING:
     import torch

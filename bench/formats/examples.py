@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .artifact import TensorSpec
-from .errors import StepFailed
+from bench.core.artifact import TensorSpec
+from bench.core.errors import StepFailed
 
 if TYPE_CHECKING:
-    from .contracts import Array, Batch
+    from bench.core.contracts import Array, Batch
 
 #: Tracing fixes sizes 0 and 1 for good, so a dynamic dimension is traced with at least two.
 TRACE_BATCH = 2

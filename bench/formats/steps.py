@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .artifact import Artifact, Change
-from .errors import BenchError, StepFailed
-from .plugins import install_hint, lookup
+from bench.core.artifact import Artifact, Change
+from bench.core.errors import BenchError, StepFailed
+from bench.core.plugins import install_hint, lookup
 
 _SUMMARY_MAX_CHARS = 300
 
