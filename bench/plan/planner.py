@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from bench.core import plugins
 from bench.core.cell import Cell, Group, Limits, ModelRef, StepCall, Variant
@@ -21,7 +21,7 @@ class PlannedCell:
     obstacle: Outcome | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """The groups of the matrix with every cell judged."""
 
@@ -33,7 +33,7 @@ class Plan:
         """Cells that can run here."""
         return tuple(planned.cell for planned in self.cells if planned.obstacle is None)
 
-    @property
+    @cached_property
     def obstacles(self) -> dict[str, Outcome]:
         """Cell id -> why it cannot run here."""
         return {planned.cell.id: planned.obstacle for planned in self.cells if planned.obstacle is not None}
