@@ -67,7 +67,7 @@ def test_a_target_that_eats_its_memory_limit_is_out_of_memory(run_null: Run) -> 
     records = run_null(text)
     assert records["bad"].outcome.status == "oom"
     assert records["good"].outcome.status == "ok"
-    assert records["good"].in_force.limiter == "rlimit"
+    assert records["good"].in_force.limiter == "address space"
 
 
 def test_when_the_reference_dies_the_others_are_measured_but_never_ranked_unchecked(run_null: Run) -> None:
