@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,9 +38,6 @@ class MeasuredPart:
     comparisons: dict[str, Comparison]
 
 
-_UNLIMITED = Budget(ends_s=None, now_s=time.monotonic)
-
-
 class PartMeasurer:
     """Measures parts of groups with one crew."""
 
@@ -50,6 +46,7 @@ class PartMeasurer:
         self._run_dir = run_dir
         self._measurement = measurement
         self._timeline = timeline
+        self._longest_s = 0.0  # of a round so far, per cell in it
 
     def measure(
         self, cells: Sequence[Prepared], reference_id: str, budget: Budget, between_blocks: Callable[[int], None]
@@ -62,21 +59,22 @@ class PartMeasurer:
             going = _undecided(runs, comparisons, reference_id)
             if not going:
                 break
-            complete = self._run_rounds(going, range(begin, end), budget if look > 1 else _UNLIMITED, between_blocks)
-            comparisons |= self._compare(going, reference_id, look, len(planned))
-            if not complete:
+            allowed = budget if look > 1 else replace(budget, ends_s=None)
+            done = self._run_rounds(going, range(begin, end), allowed, between_blocks)
+            if done:  # to look again at what was seen already would be no look
+                comparisons |= self._compare(going, reference_id, look, len(planned))
+            if done < end - begin:
                 break
         return MeasuredPart(runs=tuple(runs), comparisons=comparisons)
 
     def _run_rounds(
         self, runs: Sequence[CellRun], numbers: range, budget: Budget, between_blocks: Callable[[int], None]
-    ) -> bool:
-        """Run the numbered rounds; False when the budget ended before the last one."""
-        longest_s = 0.0
-        for number in numbers:
-            if not budget.allows(longest_s):
-                return False
+    ) -> int:
+        """Run the numbered rounds, as far as they fit into the budget; returns how many."""
+        for done, number in enumerate(numbers):
             going = [run for run in runs if run.outcome is None]
+            if not budget.allows(self._longest_s * len(going)):
+                return done
             started_s = budget.now_s()
             measured_round = Round(
                 self._crew, self._run_dir, self._measurement, self._timeline, index=number, check=number == 0
@@ -84,8 +82,8 @@ class PartMeasurer:
             results = measured_round.run([run.prepared for run in going], lambda: between_blocks(number))  # noqa: B023  called before the next pass
             for run, result in zip(going, results, strict=True):
                 run.rounds.append(result)
-            longest_s = max(longest_s, budget.now_s() - started_s)
-        return True
+            self._longest_s = max(self._longest_s, (budget.now_s() - started_s) / max(1, len(going)))
+        return len(numbers)
 
     def _compare(
         self, runs: Sequence[CellRun], reference_id: str, look: int, looks_total: int
