@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,11 +10,9 @@ import pytest
 from bench import matrix, records, runner
 from bench.core.cell import Group
 from bench.core.results import Record
+from bench.runner import session
 from bench.runner.prepared import Prepared
 from tests.runner.conftest import Run, null_matrix
-
-#: The module; `runner.run` is the function of the same name in it.
-RUN_MODULE = importlib.import_module("bench.runner.run")
 
 
 def short(text: str, **measurement: object) -> str:
@@ -30,15 +27,15 @@ def test_a_group_that_does_not_fit_into_memory_is_split_and_every_variant_is_com
     run_null: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts: list[list[str]] = []
-    split = RUN_MODULE.split
+    split = session.split
 
     def spied_split(cells: Sequence[Prepared], reference_id: str, available_bytes: int) -> list[list[Prepared]]:
         made = split(cells, reference_id, available_bytes)
         parts.extend([each.cell.variant.name for each in part] for part in made)
         return made
 
-    monkeypatch.setattr(RUN_MODULE, "split", spied_split)
-    monkeypatch.setattr(RUN_MODULE, "available_memory_bytes", lambda: 350_000_000)
+    monkeypatch.setattr(session, "split", spied_split)
+    monkeypatch.setattr(session, "available_memory_bytes", lambda: 350_000_000)
     found = run_null(short(null_matrix({name: f"seed: {seed}" for seed, name in enumerate("abcd")})))
     assert parts == [["a", "b", "c"], ["a", "d"]]
     assert list(found) == list("abcd")
