@@ -36,7 +36,8 @@ clean:
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
 # torch goes first: alone, pip takes the build that this machine's index prefers (CPU or CUDA), and what follows must
-# agree with it. The models of the zoo are fetched last; without them their cells are skipped, so that is no failure.
+# agree with it. The models of the zoo are fetched last and built in all their variants; what cannot be had is said, and
+# its cells are skipped, so that is no failure.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("deploybench needs Python 3.11 or newer, %s is %d.%d: make PYTHON=python3.11" % (sys.executable, *sys.version_info[:2]) if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
@@ -45,4 +46,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m bench.zoo.fetch || { \
 		echo '*** Some pretrained models could not be fetched: their cells will be skipped, all else works.' >&2; \
 		echo '*** Try again with: $(BIN)/python -m bench.zoo.fetch' >&2; }
+	$(BIN)/python -m bench run --prepare || true
 	@touch $(STAMP)

@@ -20,6 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What to run, how much of it, and where results go."""
     add_matrix_arguments(parser)
     add_output_arguments(parser)
+    parser.add_argument("--prepare", action="store_true", help="build all that is missing, and measure nothing yet")
     parser.add_argument("--new", action="store_true", help="start anew instead of resuming an unfinished run")
     parser.add_argument(
         "--isolation",
@@ -77,6 +78,8 @@ def execute(words: argparse.Namespace) -> int:
     from bench.cli.progress import Progress
 
     matrix = chosen_matrix(words)
+    if words.prepare:
+        return _prepare(matrix)
     with Progress(sys.stderr) as progress:
         result = runner.run(
             matrix,
@@ -89,6 +92,20 @@ def execute(words: argparse.Namespace) -> int:
             progress,
         )
     return finish(words, result)
+
+
+def _prepare(matrix: Matrix) -> int:
+    """Build what the matrix needs, and say of which cells nothing can come."""
+    from bench import runner
+    from bench.cli.progress import Progress
+
+    with Progress(sys.stderr) as progress:
+        obstacles = runner.prepare(matrix, progress)
+    cells = len(list(matrix.cells))
+    print(f"{matrix.name}: {cells - len(obstacles)} of {cells} cells can be measured")
+    for cell_id, outcome in obstacles.items():
+        print(f"  {outcome.status} {cell_id}: {outcome.reason}" + (f" (next: {outcome.hint})" if outcome.hint else ""))
+    return _SOME_CELLS_NOT_OK if obstacles else 0
 
 
 def finish(words: argparse.Namespace, result: RunResult) -> int:

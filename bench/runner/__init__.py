@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .preparing import prepare
 from .run import RunOptions, RunResult, run
 from .watch import Silent, Watcher
 
-__all__ = ["RunOptions", "RunResult", "Silent", "Watcher", "run"]
+__all__ = ["RunOptions", "RunResult", "Silent", "Watcher", "prepare", "run"]
