@@ -35,6 +35,7 @@ def _cell(row: Row) -> dict[str, Any]:
         "variant": record.cell.variant.name,
         "status": record.outcome.status,
         "reason": record.outcome.reason or None,
+        "hint": record.outcome.hint or None,
         "p50_ms": flat["p50_ms"],
         "p50_interval": _interval(flat, "p50", "_ms"),
         "p99_ms": flat["p99_ms"],

@@ -11,7 +11,7 @@ from tests.examples.records import VARIANTS, make_cell, make_record, write_run
 from tests.report.synthetic import HOSTILE_NAMES, write_named_run
 
 _KEYS = [
-    "id", "model", "variant", "status", "reason", "p50_ms", "p50_interval", "p99_ms", "ratio", "ratio_interval",
+    "id", "model", "variant", "status", "reason", "hint", "p50_ms", "p50_interval", "p99_ms", "ratio", "ratio_interval",
     "verdict", "direction", "reference", "fidelity", "accuracy", "size_bytes", "peak_memory_bytes", "load_s",
     "first_call_ms", "cpu_ms_per_call", "flags",
 ]  # fmt: skip
