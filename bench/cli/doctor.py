@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.cli.streams import printable
+
 if TYPE_CHECKING:
     from bench.environment import Finding
 
@@ -61,10 +63,10 @@ def _damages(results_dir: Path) -> list[str]:
 
 def _print(findings: tuple[Finding, ...], damages: list[str]) -> None:
     for found in findings:
-        print(f"{_MARKS[found.kind]} {found.subject}: {found.text}")
+        print(printable(f"{_MARKS[found.kind]} {found.subject}: {found.text}"))
         if found.hint and found.kind != "ok":
-            print(f"          next: {found.hint}")
+            print(printable(f"          next: {found.hint}"))
     for damage in damages:
-        print(f"DAMAGED   {damage}")
+        print(printable(f"DAMAGED   {damage}"))
     if not damages:
         print("ok        results: every record and sample file is what was written")

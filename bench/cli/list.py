@@ -71,6 +71,8 @@ def _print_tables(listing: dict[str, list[dict[str, Any]]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from bench.cli.streams import printable
+
     console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH_CHARS)
     for kind, entries in listing.items():
         table = Table(title=kind, title_justify="left", box=None, pad_edge=False, header_style="bold")
@@ -79,6 +81,6 @@ def _print_tables(listing: dict[str, list[dict[str, Any]]]) -> None:
         for entry in entries:
             formats = ", ".join(entry["accepts"]) + (f" -> {entry['produces']}" if entry["produces"] else "")
             here = "yes" if entry["runs_here"] else f"no: {entry['reason']}"
-            table.add_row(*(Text(cell) for cell in (entry["name"], here, formats, entry["summary"])))
+            table.add_row(*(Text(printable(cell)) for cell in (entry["name"], here, formats, entry["summary"])))
         console.print(table)
         console.print()

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from bench import __version__
-from bench.cli.streams import abandon_stdout, make_usable
+from bench.cli.streams import abandon_stdout, make_usable, printable
 from bench.core.errors import BenchError, MatrixError
 
 #: verb -> what it does; the module is `bench.cli.<verb>` with `arguments(parser)` and `execute(words) -> exit code`.
@@ -88,8 +88,8 @@ def _say(error: BenchError) -> int:
     """Print an error as place, cause and next step."""
     problems = error.problems if isinstance(error, MatrixError) else ()
     for problem in problems:
-        print(problem, file=sys.stderr)
-    print(f"error ({error.culprit}): {error.message}", file=sys.stderr)
+        print(printable(problem), file=sys.stderr)
+    print(f"error ({error.culprit}): {printable(error.message)}", file=sys.stderr)
     if error.hint:
-        print(f"  next: {error.hint}", file=sys.stderr)
+        print(f"  next: {printable(error.hint)}", file=sys.stderr)
     return error.exit_code

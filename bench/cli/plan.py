@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from bench.cli.run import add_matrix_arguments, chosen_matrix
+from bench.cli.streams import printable
 
 if TYPE_CHECKING:
     from bench.plan import Plan
@@ -53,14 +54,14 @@ def _entries(plan: Plan) -> list[dict[str, object]]:
 def _print(name: str, plan: Plan) -> None:
     """Counts, every reason once with its number of cells, then the cells as far as a person reads."""
     runnable = sum(planned.obstacle is None for planned in plan.cells)
-    print(f"{name}: {len(plan.cells)} cells in {len(plan.groups)} groups, {runnable} can run here")
+    print(f"{printable(name)}: {len(plan.cells)} cells in {len(plan.groups)} groups, {runnable} can run here")
     reasons = Counter(
         (planned.obstacle.status, planned.obstacle.reason, planned.obstacle.hint)
         for planned in plan.cells
         if planned.obstacle is not None
     )
     for (status, reason, hint), count in reasons.most_common():
-        print(f"  {status} {count}: {reason}" + (f" (next: {hint})" if hint else ""))
+        print(printable(f"  {status} {count}: {reason}" + (f" (next: {hint})" if hint else "")))
     for planned in plan.cells[:_SHOWN_CELLS]:
         print(f"  {'run ' if planned.obstacle is None else 'skip'} {planned.cell.id}")
     if len(plan.cells) > _SHOWN_CELLS:

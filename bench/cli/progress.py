@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import IO, Self
 
+from bench.cli.streams import printable
 from bench.core.cell import Group
 from bench.core.results import Record
 from bench.core.units import format_ms, format_seconds
@@ -51,7 +52,7 @@ class Progress:
 
     def note(self, text: str) -> None:
         """A line of its own."""
-        self._console.print(text, soft_wrap=True)
+        self._console.print(printable(text), soft_wrap=True)
 
     def building(self, text: str, done: int, total: int) -> None:
         """One line per artifact."""
@@ -78,7 +79,7 @@ class Progress:
         if not self._console.is_terminal or now_s - self._drawn_s < _REDRAW_S:
             return
         self._drawn_s = now_s
-        self._bar.update(self._task, description=text, completed=fraction, left=left)
+        self._bar.update(self._task, description=printable(text), completed=fraction, left=left)
         self._bar.refresh()
 
 

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bench
+from bench.cli.streams import abandon_stdout, printable
+from bench.core.errors import MatrixError
 
 if TYPE_CHECKING:
     from bench.matrix import Matrix
     from bench.runner import RunResult
 
 _SOME_CELLS_NOT_OK = 3
+_MATRIX_SUFFIXES = (".yaml", ".yml")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,10 +61,14 @@ def chosen_matrix(words: argparse.Namespace) -> Matrix:
     """The matrix that the words mean."""
     from bench import matrix
 
+    if words.inputs and (not words.target or words.target.endswith(_MATRIX_SUFFIXES)):
+        raise MatrixError(
+            "--inputs is for a model named by path", hint="in a matrix, write it at the model: models.NAME.inputs"
+        )
     choice = {"sets": words.set, "only": words.only, "quick": words.quick, "trusted": words.trust}
     if not words.target:
         return matrix.load(_default_matrix(), **choice)
-    if words.target.endswith((".yaml", ".yml")):
+    if words.target.endswith(_MATRIX_SUFFIXES):
         return matrix.load(Path(words.target), **choice)
     return matrix.matrix_for_model(words.target, inputs=words.inputs, **choice)
 
@@ -102,9 +109,10 @@ def _prepare(matrix: Matrix) -> int:
     with Progress(sys.stderr) as progress:
         obstacles = runner.prepare(matrix, progress)
     cells = len(list(matrix.cells))
-    print(f"{matrix.name}: {cells - len(obstacles)} of {cells} cells can be measured")
+    print(f"{printable(matrix.name)}: {cells - len(obstacles)} of {cells} cells can be measured")
     for cell_id, outcome in obstacles.items():
-        print(f"  {outcome.status} {cell_id}: {outcome.reason}" + (f" (next: {outcome.hint})" if outcome.hint else ""))
+        hint = f" (next: {outcome.hint})" if outcome.hint else ""
+        print(printable(f"  {outcome.status} {cell_id}: {outcome.reason}{hint}"))
     return _SOME_CELLS_NOT_OK if obstacles else 0
 
 
@@ -112,7 +120,6 @@ def finish(words: argparse.Namespace, result: RunResult) -> int:
     """Show what a run left, in the form the words ask for; returns the exit code."""
     from bench import report
     from bench.cli.progress import print_spent
-    from bench.cli.streams import abandon_stdout
 
     page = None if words.no_report else report.write_html(result.run_dir)
     try:

@@ -26,6 +26,14 @@ def make_usable() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def printable(text: str) -> str:
+    """`text` with every control character but the line end as an escape: names and messages come from anywhere."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
 def abandon_stdout() -> None:
     """The reader went away (`| head`): point stdout elsewhere, so that the interpreter's last flush is quiet."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -71,6 +71,12 @@ def run(matrix: Matrix, options: RunOptions, watcher: Watcher) -> RunResult:
 def _writable(results_dir: Path) -> Path:
     """The absolute path of the results directory, made if need be: said before anything is measured."""
     try:
+        str(results_dir.absolute()).encode()
+    except UnicodeEncodeError as error:  # job files and records hold paths, and JSON is Unicode
+        raise StoreError(
+            f"{str(results_dir)!a}: the path is not valid UTF-8", hint="name another directory: --results"
+        ) from error
+    try:
         results_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
