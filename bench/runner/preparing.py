@@ -44,7 +44,10 @@ def prepare(matrix: Matrix, watcher: Watcher, *, store_root: Path | None = None)
                 seed=measurement.seed,
             )
             runnable = [
-                (cell, group.reference) for group in plan.groups for cell in group.cells if cell.id not in plan.obstacles
+                (cell, group.reference)
+                for group in plan.groups
+                for cell in group.cells
+                if cell.id not in plan.obstacles
             ]
             made = workshop.prepare(runnable)
     failed = {cell_id: outcome for cell_id, outcome in made.items() if isinstance(outcome, Outcome)}
