@@ -111,6 +111,7 @@ def test_a_resumed_run_says_what_it_found_damaged_and_measures_that_anew(
     assert [record.cell.variant.name for record in lines] == ["b", "a"], "only what was missing is measured anew"
 
 
+@pytest.mark.slow
 def test_the_kinds_of_time_of_a_run_add_up_and_the_children_account_for_most_of_it(
     run_null: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
