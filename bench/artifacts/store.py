@@ -26,6 +26,7 @@ from bench.core.contracts import StepResult
 from bench.core.errors import StepFailed, StoreError
 from bench.core.files import fsync_directory, safe_join, sha256_tree, tree_size_bytes, write_atomic
 from bench.core.results import SCHEMA_VERSION
+from bench.formats.detect import split_callable
 from bench.records.codec import decode, encode
 
 from .contents import MIGRATIONS, Contents, Workspace, disk_errors
@@ -200,7 +201,7 @@ class Store:
 
     def _accept(self, path: Path, workspace: Workspace, notes: list[str]) -> tuple[str, str]:
         """The content a build answered with, and the model's path inside it."""
-        if not path.exists():
+        if not _file_of(path).exists():
             raise StepFailed(f"the build says that it wrote {path}, which does not exist")
         if path.is_relative_to(workspace.out_dir):
             return self._contents.keep(workspace, notes), path.relative_to(workspace.out_dir).as_posix()
@@ -222,7 +223,7 @@ class Store:
             model = safe_join(self._contents.path(artifact.id), artifact.path)
         except (StoreError, OSError, ValueError):
             return None  # absent; or damaged, and then _set_aside says how
-        return replace(artifact, path=str(model)) if model.exists() else None
+        return replace(artifact, path=str(model)) if _file_of(model).exists() else None
 
     def _set_aside(self, key: str, notes: list[str]) -> None:
         """Quarantine what keeps `_find` from giving what was once built."""
@@ -240,3 +241,9 @@ class Store:
 
     def _entry_path(self, key: str) -> Path:
         return self.root / "keys" / f"{key}.json"
+
+
+def _file_of(path: Path) -> Path:
+    """The file of a model's path: of `file.py:function` without the function."""
+    callable_parts = split_callable(str(path))
+    return callable_parts[0] if callable_parts else path

@@ -13,7 +13,7 @@ import msgspec
 from bench.core.cell import Cell, Tolerance
 from bench.core.results import RANKED_STATUS, Estimate, Record
 from bench.core.units import format_bytes
-from bench.records import Damage, RunDirectory, open_run
+from bench.records import Damage, RunDirectory, is_terminal, open_run
 
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?!\w)")
 
@@ -174,8 +174,8 @@ def read_report(run_dir: Path) -> Report:
         )
         for model, members in zip(models, by_group.values(), strict=True)
     )
-    recorded = {record.cell_id for record in records}
-    missing = tuple(cell_id for cell_id in run.manifest.planned_cell_ids if cell_id not in recorded)
+    done = {record.cell_id for record in records if is_terminal(record)}
+    missing = tuple(cell_id for cell_id in run.manifest.planned_cell_ids if cell_id not in done)
     return Report(run=run, sections=sections, damages=damages, missing_cell_ids=missing)
 
 

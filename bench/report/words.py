@@ -265,7 +265,7 @@ def unfinished_text(report: Report) -> str:
     missing, planned = len(report.missing_cell_ids), len(report.run.manifest.planned_cell_ids)
     if not missing:
         return ""
-    return f"unfinished: {missing} of {planned} cells have no record yet; the same command measures only these"
+    return f"unfinished: {missing} of {planned} cells are not measured yet; the same command measures only these"
 
 
 def method_text(report: Report) -> str:

@@ -121,7 +121,7 @@ def outcome_of(reply: ChildError | Death) -> Outcome:
     if isinstance(reply, ChildError):
         return Outcome(
             status=reply.status,
-            reason=f"{reply.message} (in {reply.phase or 'open'})",
+            reason=reply.message,
             hint=reply.hint,
             culprit=reply.culprit,
             phase=reply.phase,

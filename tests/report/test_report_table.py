@@ -144,7 +144,8 @@ def test_what_is_missing_or_damaged_is_told(tmp_path: Path) -> None:
     text = table(run.path)
 
     assert f"damaged: {run.journal_path}:1: checksum does not match" in text
-    assert f"unfinished: 1 of {len(records)} cells have no record yet" in text
+    missing = 1 + sum(record.outcome.status == "cancelled" for record in records)
+    assert f"unfinished: {missing} of {len(records)} cells are not measured yet" in text
     assert "no ranking, for the reference has no record" in text
 
 
@@ -219,7 +220,7 @@ def test_an_output_without_the_characters_gets_others(tmp_path: Path) -> None:
 
 
 def test_an_empty_run_is_no_error(tmp_path: Path) -> None:
-    assert "cells have no record yet" in table(create_run(tmp_path).path)
+    assert "cells are not measured yet" in table(create_run(tmp_path).path)
 
 
 def test_a_directory_that_is_no_run_is_named(tmp_path: Path) -> None:
