@@ -3,7 +3,7 @@
     python benchmarks/false_alarms.py [--model conv|mlp] [--pairs 60] [--minutes 5] [--seed 0] [--json]
 
 One session is three fresh workers, started and driven by the machinery of a run: `a` and `b` open the same ONNX file,
-`slow` opens one that really does 5 % more work (more rows through the same convolutions, or more columns of weights).
+`slow` opens one that really does 5 % more work (more rows through the same convolutions, or a layer more).
 Each rule must get its data in the order in which its tool would measure, so every worker is timed twice in a session:
 
 * interleaved: 10 blocks of at least 50 ms each, workers taking turns in the order of a run (a random permutation, then
@@ -60,23 +60,21 @@ COLUMNS = {"b": "A/A: called different", "slow": "5 % more work: found", "scaled
 def write_model(path: Path, kind: str, work_ratio: float) -> tuple[TensorSpec, TensorSpec]:
     """A small network with seeded weights and about `work_ratio` times the work; returns its input and output.
 
-    conv: three 3x3 convolutions over rows x 32 pixels, 60 kB of weights, all in cache. mlp: six dense layers of 1024,
-    25 MB of weights, read from memory at every call; more work is one layer more, of as many columns as it takes.
+    conv: three 3x3 convolutions over rows x 32 pixels, 60 kB of weights, all in cache. mlp: 20 dense layers of 560,
+    25 MB of weights, read from memory at every call; more work is more layers.
     """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
     rng = np.random.default_rng(0)
-    channels, columns = (3, 16, 32, 32), [1024] * 6
+    channels = (3, 16, 32, 32)
     rows = round(100 * work_ratio)
     shape: tuple[int, ...] = (1, channels[0], rows, 32)
     weights = [rng.normal(0, 0.1, (after, before, 3, 3)) for before, after in pairwise(channels)]
     output_shape: tuple[int, ...] = (1, channels[-1], rows, 32)
     if kind == "mlp":
-        extra = round(1024 * len(columns) * (work_ratio - 1))
-        columns += [extra] if extra else []
-        shape, output_shape = (1, 1024), (1, columns[-1])
-        weights = [rng.normal(0, 0.03, (1024, count)) for count in columns]
+        shape = output_shape = (1, 560)
+        weights = [rng.normal(0, 0.05, (560, 560)) for _ in range(round(20 * work_ratio))]
     nodes, name = [], "input"
     for layer in range(len(weights)):
         following = "output" if layer == len(weights) - 1 else f"relu{layer}"
