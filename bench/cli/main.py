@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from bench import __version__
-from bench.cli.streams import abandon_stdout, make_usable, printable
+from bench.cli.streams import make_usable, printable, until_the_reader_leaves
 from bench.core.errors import BenchError, MatrixError
 
 #: verb -> what it does; the module is `bench.cli.<verb>` with `arguments(parser)` and `execute(words) -> exit code`.
@@ -34,14 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     make_usable()
     words = list(sys.argv[1:] if arguments is None else arguments)
-    code = 0
+    code: int = 0
     try:
         _require_known_verb(words)
-        parsed = _parser(words).parse_args(words)
-        code = importlib.import_module(f"bench.cli.{parsed.verb}").execute(parsed)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        abandon_stdout()
+        with until_the_reader_leaves():
+            parsed = _parser(words).parse_args(words)
+            code = importlib.import_module(f"bench.cli.{parsed.verb}").execute(parsed)
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
     except Exception as error:  # noqa: BLE001  the last place where it can become words

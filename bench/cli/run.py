@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import bench
-from bench.cli.streams import abandon_stdout, printable
+from bench.cli.streams import printable, until_the_reader_leaves
 from bench.core.errors import MatrixError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def finish(words: argparse.Namespace, result: RunResult) -> int:
     from bench.cli.progress import print_spent
 
     page = None if words.no_report else report.write_html(result.run_dir)
-    try:
+    with until_the_reader_leaves():  # the exit code still says how the cells ended
         if words.json:
             print(report.run_json(result.run_dir))
         else:
@@ -130,8 +130,6 @@ def finish(words: argparse.Namespace, result: RunResult) -> int:
             print_spent(result.spent_s, sys.stdout)
             if page is not None:
                 print(f"report: {page}")
-    except BrokenPipeError:  # the exit code still says how the cells ended
-        abandon_stdout()
     return _exit_code(result)
 
 

@@ -6,6 +6,8 @@ import errno
 import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _STANDARD = (0, 1, 2)
 
@@ -34,8 +36,21 @@ def printable(text: str) -> str:
     )
 
 
-def abandon_stdout() -> None:
-    """The reader went away (`| head`): point stdout elsewhere, so that the interpreter's last flush is quiet."""
+@contextmanager
+def until_the_reader_leaves() -> Iterator[None]:
+    """Print as long as somebody reads stdout; when the reader goes away (`| head`), the rest is left out in silence."""
+    try:
+        yield
+    except BrokenPipeError:
+        _abandon_stdout()
+    except SystemExit as left:
+        if not isinstance(left.__context__, BrokenPipeError):  # which is how rich answers a broken pipe
+            raise
+        _abandon_stdout()
+
+
+def _abandon_stdout() -> None:
+    """Point stdout elsewhere, so that the interpreter's last flush is quiet."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
