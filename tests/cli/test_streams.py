@@ -38,13 +38,25 @@ def test_a_reader_that_leaves_after_one_line_harms_nothing(bench_process: Bench,
     assert (run_paths(tmp_path / "results")[0] / "report.html").is_file()
 
 
-def test_a_reader_that_never_reads_does_not_hide_that_cells_are_not_ok(bench_process: Bench, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["--json", "--no-report"])
+def test_a_reader_that_never_reads_does_not_hide_that_cells_are_not_ok(
+    bench_process: Bench, tmp_path: Path, form: str
+) -> None:
     (tmp_path / "mine.py").write_text("")
     told = bench_process(
-        "run", "mine.py:build", "--json", "--no-report", script='"$@" 2> errors.txt | true; echo "${PIPESTATUS[0]}"'
+        "run", "mine.py:build", form, "--no-report", script='"$@" 2> errors.txt | true; echo "${PIPESTATUS[0]}"'
     )
     assert told.out == "3\n"
     assert "Traceback" not in (tmp_path / "errors.txt").read_text()
+
+
+@pytest.mark.parametrize("verb", ["list", "schema"])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_never_reads_is_no_error_of_any_verb(bench_process: Bench, verb: str, unbuffered: str) -> None:
+    told = bench_process(
+        verb, script='"$@" | true; echo "${PIPESTATUS[0]}"', environment={"PYTHONUNBUFFERED": unbuffered}
+    )
+    assert (told.out, told.err) == ("0\n", "")
 
 
 @pytest.mark.parametrize("closed", ["<&- >&-", "2>&-", "<&- >&- 2>&-"])

@@ -24,7 +24,7 @@ def short(text: str, **measurement: object) -> str:
 
 
 def test_a_group_that_does_not_fit_into_memory_is_split_and_every_variant_is_compared(
-    run_null: Run, monkeypatch: pytest.MonkeyPatch
+    run_null: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts: list[list[str]] = []
     split = session.split
@@ -41,6 +41,9 @@ def test_a_group_that_does_not_fit_into_memory_is_split_and_every_variant_is_com
     assert list(found) == list("abcd")
     assert {record.outcome.status for record in found.values()} == {"ok"}
     assert {name for name, record in found.items() if record.comparison is None} == {"a"}
+    (path,) = records.run_paths(tmp_path / "results")
+    lines, _ = records.read(path / "journal.jsonl")
+    assert sorted(record.cell.variant.name for record in lines) == list("abcd"), "the reference is recorded once"
 
 
 def test_one_model_under_two_names_is_measured_under_both(run_null: Run, tmp_path: Path) -> None:
