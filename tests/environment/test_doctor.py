@@ -182,7 +182,7 @@ def test_a_step_and_a_model_say_themselves_what_they_lack(
 ) -> None:
     tables({"steps": {"compile": _spec("compile", accepts=("onnx",))}, "models": {"big": _spec("big")}})
     monkeypatch.setattr(plugin_checks, "load", lambda kind, name: _BlockedStep())
-    monkeypatch.setattr("bench.zoo.missing_data", lambda name: f"{name} is not fetched", raising=False)
+    monkeypatch.setattr("bench.zoo.fetch.missing_data", lambda name: f"{name} is not fetched")
     found = {finding.subject: (finding.kind, finding.text) for finding in plugin_findings()}
     assert found == {
         "steps compile": ("unavailable", "no compiler for onnx: apt install gcc"),
