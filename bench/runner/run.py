@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,6 +20,7 @@ from bench.measure.resolution import timer_cost
 from bench.plan import make_plan
 from bench.supervise import Supervisor, variables_we_set, worker_environment
 
+from . import selfcheck
 from .crew import Crew
 from .judging import Scene
 from .session import Session
@@ -107,11 +108,20 @@ def _directory(
         matrix_text=matrix.text,
         matrix_digest=matrix.digest,
         resolved_matrix=matrix.resolved,
-        environment=msgspec.to_builtins(environment),
+        environment={**msgspec.to_builtins(environment), "selfcheck": _last_selfcheck(environment, watcher)},
         environment_id=environment.id,
         planned_cell_ids=[cell.id for cell in matrix.cells],
         versions=tuple(asdict(environment.software)["packages"]),
     )
+
+
+def _last_selfcheck(environment: Environment, watcher: Watcher) -> dict[str, Any] | None:
+    """What `bench selfcheck` last found in this environment; a damaged file is told and costs nothing else."""
+    try:
+        return selfcheck.last(environment.id)
+    except StoreError as error:
+        watcher.note(f"{error.message} ({error.hint})")
+        return None
 
 
 def _tell_what_was_found(
