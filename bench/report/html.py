@@ -190,9 +190,11 @@ def _counts(report: Report) -> str:
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Dotted names and values of nested JSON; lists of pairs are walked like objects."""
+    """Dotted names and values of nested JSON; lists of pairs are walked like objects, lists of objects by place."""
     if isinstance(value, list) and value and all(isinstance(item, list) and len(item) == 2 for item in value):
         value = {str(key): inner for key, inner in value}
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        value = {str(place): item for place, item in enumerate(value, start=1)}
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _flat(inner, f"{name}.{key}" if name else str(key))
