@@ -25,6 +25,7 @@ from bench.supervise import (
     ProcessSpec,
     Supervisor,
     Ticket,
+    variables_we_set,
     worker_environment,
 )
 
@@ -38,6 +39,11 @@ class Question:
     child: Child
     verb: str
     body: dict[str, Any] = field(default_factory=dict)
+
+
+def worker_variables(directory: Path) -> dict[str, str]:
+    """The variables that every worker gets from us, without what is random in each."""
+    return dict(variables_we_set(worker_environment(os.environ, 1, fallback_home=directory / "home", seed=0)))
 
 
 class Crew:

@@ -18,10 +18,10 @@ from bench.environment import Environment, effective_cpus, fingerprint
 from bench.matrix import Matrix
 from bench.measure.resolution import timer_cost
 from bench.plan import make_plan
-from bench.supervise import Supervisor, variables_we_set, worker_environment
+from bench.supervise import Supervisor
 
 from . import selfcheck
-from .crew import Crew
+from .crew import Crew, worker_variables
 from .judging import Scene
 from .session import Session
 from .timeline import Timeline
@@ -54,7 +54,7 @@ def run(matrix: Matrix, options: RunOptions, watcher: Watcher) -> RunResult:
     """Measure what the matrix asks for and is not yet recorded; StoreError when results cannot be written."""
     timeline = Timeline()
     results_dir = _writable(options.results_dir)
-    environment = fingerprint(_variables(results_dir))
+    environment = fingerprint(worker_variables(results_dir))
     with records.exclusive_writer(results_dir, matrix.name):
         directory = _directory(matrix, options, results_dir, environment, watcher)
         directory.remove_leftovers()
@@ -84,11 +84,6 @@ def _writable(results_dir: Path) -> Path:
             f"{results_dir}: cannot be made: {error.strerror}", hint="name a directory that you may write: --results"
         ) from error
     return results_dir.resolve()
-
-
-def _variables(results_dir: Path) -> dict[str, str]:
-    """The variables every worker gets from us, without what is random in each."""
-    return dict(variables_we_set(worker_environment(os.environ, 1, fallback_home=results_dir / "home", seed=0)))
 
 
 def _directory(
@@ -167,7 +162,7 @@ def _session(
             machine_cpus=os.cpu_count() or 1,
             timer_ns=timer_cost().reported_ns,
             isolation=supervisor.isolation,
-            worker_environment=tuple(sorted(_variables(directory.path).items())),
+            worker_environment=tuple(sorted(worker_variables(directory.path).items())),
         ),
         timeline=timeline,
         watcher=watcher,

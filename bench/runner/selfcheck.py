@@ -33,8 +33,9 @@ from bench.measure.percentiles import block_percentile_ns
 from bench.measure.resolution import Resolution, TimerCost, resolution, timer_cost
 from bench.measure.statistics import summarise
 from bench.monitor.counters import CounterReader
-from bench.supervise import Child, ProcessSpec, Supervisor, variables_we_set, worker_environment
+from bench.supervise import Child, ProcessSpec, Supervisor, worker_environment
 
+from .crew import worker_variables
 from .stand import Stand
 
 Status = Literal["pass", "fail", "inconclusive"]
@@ -106,7 +107,7 @@ def selfcheck(amount: Amount | None = None) -> SelfCheck:
     started_s, started_at = time.monotonic(), datetime.now(UTC).isoformat(timespec="seconds")
     with tempfile.TemporaryDirectory(prefix="deploybench-selfcheck-") as name:
         directory = Path(name)
-        environment = _environment(directory)
+        environment = fingerprint(worker_variables(directory))
         with Supervisor(directory) as supervisor:
             stand = Stand(supervisor, directory)
             checks = [_try_timer(), *_try_waits(stand, amount)]
@@ -149,12 +150,6 @@ def last(environment_id: str) -> dict[str, Any] | None:
 
 def _path(environment_id: str) -> Path:
     return cache_root() / "selfcheck" / f"{environment_id}.json"
-
-
-def _environment(directory: Path) -> Environment:
-    """The environment as a run on this machine names it."""
-    variables = worker_environment(os.environ, 1, fallback_home=directory / "home", seed=0)
-    return fingerprint(dict(variables_we_set(variables)))
 
 
 def _try_timer() -> Check:
