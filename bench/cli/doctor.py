@@ -53,9 +53,9 @@ def _damages(results_dir: Path) -> list[str]:
             continue
         found += [str(damage) for damage in damages]
         for record in read:
-            if record.samples is not None:
+            for samples in filter(None, (record.samples, record.reference_samples)):
                 try:
-                    records.read_samples(path, record.samples)
+                    records.read_samples(path, samples)
                 except StoreError as error:
                     found.append(error.message)
     return found

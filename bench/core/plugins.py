@@ -79,18 +79,16 @@ def _specs_of_entry_points(kind: str) -> Iterable[PluginSpec]:
         try:
             spec = entry_point.load()
         except Exception as error:  # noqa: BLE001 - a third party's import may raise anything; it alone is disabled
-            yield PluginSpec(
-                name=entry_point.name,
-                target="",
-                summary=f"disabled: {entry_point.value} raised {type(error).__name__}: {error}",
-            )
+            yield _disabled(entry_point, f"raised {type(error).__name__}: {error}")
             continue
         if not isinstance(spec, PluginSpec):
-            raise PluginError(
-                f"entry point {entry_point.name!r} of group deploybench.{kind} is not a PluginSpec",
-                hint=f"let {entry_point.value} name a bench.core.plugins.PluginSpec",
-            )
+            yield _disabled(entry_point, f"is a {type(spec).__name__}, not a bench.core.plugins.PluginSpec")
+            continue
         yield spec
+
+
+def _disabled(entry_point: importlib.metadata.EntryPoint, why: str) -> PluginSpec:
+    return PluginSpec(name=entry_point.name, target="", summary=f"disabled: {entry_point.value} {why}")
 
 
 @cache

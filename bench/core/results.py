@@ -193,6 +193,7 @@ class Record:
     in_force: InForce = field(default_factory=InForce)
     flags: tuple[Flag, ...] = ()
     samples: SamplesRef | None = None
+    reference_samples: SamplesRef | None = None  # of the comparison, where they are not in the reference's own record
     environment_id: str = ""
 
     @property

@@ -101,7 +101,7 @@ def _model_obstacle(model: ModelRef) -> Outcome | None:
 
         problem = missing_data(model.location)
         if problem:
-            return _skipped(problem, "python -m bench.zoo.fetch", "zoo")
+            return _skipped(problem, f"python -m bench.zoo.fetch {model.location}", "zoo")
         return _missing("models", model.location)
 
     return _asked(question)

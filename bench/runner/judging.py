@@ -62,6 +62,7 @@ def measured_record(
     comparison: Comparison | None,
     checked: Checked,
     samples: SamplesRef | None,
+    reference_samples: SamplesRef | None,
 ) -> Record:
     """The record of a cell that ran, however far it came."""
     cell = run.prepared.cell
@@ -86,6 +87,7 @@ def measured_record(
         in_force=_in_force(scene, run),
         flags=flags,
         samples=samples,
+        reference_samples=reference_samples,
         environment_id=scene.environment_id,
     )
 

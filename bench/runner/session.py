@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bench import records
 from bench.core.cell import Cell, Group
 from bench.core.errors import Interrupted
-from bench.core.results import Outcome, Record
+from bench.core.results import Outcome, Record, SamplesRef
 from bench.environment import available_memory_bytes
 from bench.matrix import Matrix
 from bench.plan import Plan
@@ -43,7 +43,9 @@ class Session:
     def run(self) -> int | None:
         """Record every missing cell; returns the signal that stopped it, None when all is done."""
         missing = set(self.directory.missing_cells())
+        obstacles = self.plan.obstacles
         groups = [group for group in self.plan.groups if missing & {cell.id for cell in group.cells}]
+        to_measure = [group for group in groups if any(c.id in missing and c.id not in obstacles for c in group.cells)]
         current: Sequence[Cell] = ()
         reference_id = ""
         try:
@@ -51,13 +53,13 @@ class Session:
                 self._record_obstacles(group, missing)
             with self.timeline.spend("build"):
                 prepared = self.workshop.prepare(
-                    [(cell, group.reference) for group in groups for cell in self._wanted(group, missing)]
+                    [(cell, group.reference) for group in to_measure for cell in self._wanted(group, missing)]
                 )
-            for position, group in enumerate(groups, start=1):
+            for position, group in enumerate(to_measure, start=1):
                 current = [cell for cell in self._wanted(group, missing) if cell.id in missing]
                 reference_id = group.reference_id
-                self.watcher.group_started(group, position, len(groups))
-                self._run_group(group, prepared, missing, position, len(groups))
+                self.watcher.group_started(group, position, len(to_measure))
+                self._run_group(group, prepared, missing, position, len(to_measure))
         except Interrupted as interruption:
             self._cancel(current, reference_id, interruption)
             return interruption.signal_number
@@ -114,21 +116,40 @@ class Session:
         return (position - 1 + min(number + 1, rounds) / (rounds + 1)) / total
 
     def _record_part(self, group: Group, measured: MeasuredPart, missing: set[str]) -> None:
-        reference = next((run for run in measured.runs if run.prepared.cell.id == group.reference_id), None)
-        for run in measured.runs:
-            if run.prepared.cell.id in missing:
-                self._append(self._judged(group, run, reference, measured))
+        """Records of the part's missing cells.
 
-    def _judged(self, group: Group, run: CellRun, reference: CellRun | None, measured: MeasuredPart) -> Record:
+        Where the reference runs along only to be compared with, since it is recorded already, its samples are kept
+        for the comparisons made here: every ratio can be computed again from what is on disk.
+        """
+        reference = next((run for run in measured.runs if run.prepared.cell.id == group.reference_id), None)
+        wanted = [run for run in measured.runs if run.prepared.cell.id in missing]
+        runs_along = reference is not None and reference not in wanted
+        beside = self._samples(reference, f"{group.reference_id}.beside") if runs_along and wanted else None
+        for run in wanted:
+            self._append(self._judged(group, run, reference, measured, beside))
+
+    def _samples(self, run: CellRun | None, name: str) -> SamplesRef | None:
+        return records.write_samples(self.directory.path, name, run.blocks) if run is not None and run.blocks else None
+
+    def _judged(
+        self,
+        group: Group,
+        run: CellRun,
+        reference: CellRun | None,
+        measured: MeasuredPart,
+        reference_samples: SamplesRef | None,
+    ) -> Record:
         cell = run.prepared.cell
         tolerance = self.matrix.tolerances[cell.model.name, cell.variant.name]
+        comparison = measured.comparisons.get(cell.id)
         return measured_record(
             self.scene,
             run,
             group.reference_id,
-            comparison=measured.comparisons.get(cell.id),
+            comparison=comparison,
             checked=check(run, reference, tolerance),
-            samples=records.write_samples(self.directory.path, cell.id, run.blocks) if run.blocks else None,
+            samples=self._samples(run, cell.id),
+            reference_samples=reference_samples if comparison is not None else None,
         )
 
     def _cancel(self, cells: Sequence[Cell], reference_id: str, interruption: Interrupted) -> None:

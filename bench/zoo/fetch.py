@@ -131,7 +131,7 @@ def missing_data(model: str) -> str | None:
     for member in package.members:
         path = package.directory / member.path
         if not path.is_file() or path.stat().st_size != member.size_bytes:
-            return f"{package.name} {package.version} is not fetched; run: python -m bench.zoo.fetch {model}"
+            return f"{package.name} {package.version} is not fetched"
     return None
 
 

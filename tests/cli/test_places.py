@@ -11,6 +11,9 @@ from bench import records
 from bench.core.credentials import mask_credentials
 from tests.cli.conftest import MATRIX, Bench, run_paths
 
+#: Real process trees through the whole harness: seconds each.
+pytestmark = pytest.mark.slow
+
 SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI-K7MDENG",
     "GITHUB_TOKEN": "ghp_0123456789abcdef",

@@ -16,11 +16,13 @@ from bench.cli.streams import make_usable
 from tests.cli.conftest import MATRIX, ROOT, Bench, run_paths
 from tests.examples.records import write_run
 
+#: Real process trees through the whole harness: seconds each.
+pytestmark = pytest.mark.slow
+
 ESCAPE = "\x1b"
 COLOUR = re.compile(r"\x1b\[(?:[0-9]+;)*(?:3[0-8]|4[0-8]|9[0-7])(?:;[0-9]+)*m")
 
 
-@pytest.mark.slow
 def test_a_reader_that_leaves_after_one_line_harms_nothing(bench_process: Bench, matrix: Path, tmp_path: Path) -> None:
     # Unbuffered, so that each line meets the closed pipe by itself.
     told = bench_process(
@@ -77,7 +79,6 @@ def test_closed_streams_are_no_errors_and_what_is_open_gets_only_its_own(
         assert "refused" in told.err
 
 
-@pytest.mark.slow
 def test_a_run_with_closed_stdout_measures_all_the_same(bench_process: Bench, matrix: Path, tmp_path: Path) -> None:
     told = bench_process("run", str(matrix), "--no-report", script='"$@" >&-')
     assert told.code == 0

@@ -6,6 +6,9 @@ import pytest
 
 from tests.runner.conftest import Run, null_matrix
 
+#: Real process trees through the whole harness: seconds each.
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("fault", "status", "words"),

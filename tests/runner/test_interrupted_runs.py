@@ -17,6 +17,9 @@ import pytest
 
 from bench import records
 
+#: Real process trees through the whole harness: seconds each.
+pytestmark = pytest.mark.slow
+
 _CELLS = 20
 _MATRIX = """
 schema: 1
@@ -125,7 +128,6 @@ def test_a_killed_run_loses_no_acknowledged_cell_and_is_resumed_where_it_stopped
     assert not damages
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_fifty_kills_lose_nothing_leave_nothing_and_repeat_nothing(runs: Runs) -> None:
     _kill_and_resume(runs, kills=50, seed=2)

@@ -52,6 +52,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.mark.slow
 def test_all_checks_run_through_real_workers_and_leave_nothing() -> None:
     result = selfcheck.selfcheck(TINY)
     assert [check.name for check in result.checks] == [

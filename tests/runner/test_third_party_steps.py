@@ -13,6 +13,9 @@ import pytest
 from bench.core import plugins
 from tests.runner.conftest import Run, null_matrix
 
+#: Real process trees through the whole harness: seconds each.
+pytestmark = pytest.mark.slow
+
 #: Copies the null model and writes down that it did; fails as long as a file called `broken` lies beside it.
 _STEP = """
 import shutil

@@ -8,11 +8,15 @@ from pathlib import Path
 import pytest
 
 from bench import matrix, records, runner
-from bench.core.cell import Group
+from bench.core.cell import Group, Measurement
 from bench.core.results import Record
+from bench.measure.comparison import compare
 from bench.runner import session
 from bench.runner.prepared import Prepared
 from tests.runner.conftest import Run, null_matrix
+
+#: Real process trees through the whole harness: seconds each.
+pytestmark = pytest.mark.slow
 
 
 def short(text: str, **measurement: object) -> str:
@@ -44,6 +48,24 @@ def test_a_group_that_does_not_fit_into_memory_is_split_and_every_variant_is_com
     (path,) = records.run_paths(tmp_path / "results")
     lines, _ = records.read(path / "journal.jsonl")
     assert sorted(record.cell.variant.name for record in lines) == list("abcd"), "the reference is recorded once"
+    for name, record in found.items():
+        if name != "a":
+            assert recomputed_ratio(path, record, found["a"]) == record.comparison.ratio.value  # type: ignore[union-attr]
+
+
+def recomputed_ratio(run_dir: Path, record: Record, reference: Record) -> float | None:
+    """The ratio of a record, from samples on disk alone."""
+    reference_samples = record.reference_samples or reference.samples
+    assert record.samples is not None
+    assert reference_samples is not None
+    return compare(
+        records.read_samples(run_dir, reference_samples),
+        records.read_samples(run_dir, record.samples),
+        reference_id=record.reference_id,
+        measurement=Measurement(),
+        look=1,
+        looks_total=1,
+    ).ratio.value
 
 
 def test_one_model_under_two_names_is_measured_under_both(run_null: Run, tmp_path: Path) -> None:
@@ -62,7 +84,6 @@ def test_with_a_tiny_budget_only_the_first_look_happens(run_null: Run, tmp_path:
     assert rounds_of(record, tmp_path) == 1
 
 
-@pytest.mark.slow
 def test_jittery_variants_go_to_the_last_round_and_decided_ones_do_not(run_null: Run, tmp_path: Path) -> None:
     variants = {"a": "", "b": "process_spread_ratio: 0.6", "c": "service_ms: 5"}
     found = run_null(short(null_matrix(variants), rounds=2, max_rounds=4))
@@ -114,7 +135,6 @@ def test_a_resumed_run_says_what_it_found_damaged_and_measures_that_anew(
     assert [record.cell.variant.name for record in lines] == ["b", "a"], "only what was missing is measured anew"
 
 
-@pytest.mark.slow
 def test_the_kinds_of_time_of_a_run_add_up_and_the_children_account_for_most_of_it(
     run_null: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,9 @@ from bench.supervise import Supervisor
 
 from .conftest import living_descendants, spec_in, wait_until
 
+#: Real process trees through the whole harness: seconds each.
+pytestmark = pytest.mark.slow
+
 RUNNER = Path(__file__).with_name("runner_program.py")
 ROOT = Path(__file__).parents[2]
 
@@ -65,7 +68,6 @@ def test_a_runner_killed_at_random_times_leaves_nothing(isolation, tmp_path):
     kill_at_random_times(tmp_path / "run", isolation, times=6)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_runner_killed_at_fifty_random_times_leaves_nothing(isolation, tmp_path):
     kill_at_random_times(tmp_path / "run", isolation, times=50)
@@ -95,7 +97,6 @@ def test_a_runner_terminated_at_random_times_leaves_nothing(isolation, tmp_path)
     terminate_at_random_times(tmp_path, isolation, times=12)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_runner_terminated_at_sixty_random_times_leaves_nothing(isolation, tmp_path):
     terminate_at_random_times(tmp_path, isolation, times=60)

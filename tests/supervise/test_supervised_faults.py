@@ -15,6 +15,9 @@ from bench.supervise import Answer, ChildError, Death
 
 from .conftest import living_descendants
 
+#: Real process trees through the whole harness: seconds each.
+pytestmark = pytest.mark.slow
+
 
 def test_a_question_is_answered(start, ask):
     assert ask(start(), "echo", text="é\n") == Answer(body={"echo": "é\n"})
