@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import bench
 from bench.cli.streams import printable, until_the_reader_leaves
-from bench.core.errors import MatrixError
+from bench.core.errors import MatrixError, RefusedError
 
 if TYPE_CHECKING:
     from bench.matrix import Matrix
@@ -136,4 +136,7 @@ def finish(words: argparse.Namespace, result: RunResult) -> int:
 def _exit_code(result: RunResult) -> int:
     if result.interrupted_by is not None:
         return 128 + result.interrupted_by
-    return 0 if all(record.outcome.status == "ok" for record in result.records) else _SOME_CELLS_NOT_OK
+    statuses = {record.outcome.status for record in result.records}
+    if "refused" in statuses:
+        return RefusedError.exit_code
+    return 0 if statuses <= {"ok"} else _SOME_CELLS_NOT_OK

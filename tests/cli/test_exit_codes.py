@@ -53,10 +53,10 @@ def test_3_when_a_cell_is_not_ok_and_the_others_are_shown(bench: Bench, tmp_path
     assert cells["twin"]["reason"]
 
 
-def test_3_when_code_is_refused_and_the_way_out_is_said(bench: Bench, tmp_path: Path) -> None:
+def test_5_when_code_is_refused_and_the_way_out_is_said(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("raise AssertionError('this must never run')\n")
     told = bench("run", "mine.py:build", "--json", "--no-report")
-    assert told.code == 3
+    assert told.code == 5
     (cell,) = json.loads(told.out)["cells"]
     assert cell["status"] == "refused"
     assert "--trust" in cell["hint"]

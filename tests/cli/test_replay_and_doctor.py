@@ -60,7 +60,7 @@ def test_replay_of_code_needs_the_word_of_the_user_again(bench: Bench, tmp_path:
     (run,) = run_paths(tmp_path / "results")
 
     told = bench("replay", run.name, cell["id"], "--json", "--no-report")
-    assert told.code == 3
+    assert told.code == 5
     (refused,) = json.loads(told.out)["cells"]
     assert refused["status"] == "refused"
     assert ran.read_text() == "x", "code was run that nobody vouched for today"

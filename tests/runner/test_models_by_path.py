@@ -58,7 +58,7 @@ def test_code_is_refused_until_it_is_trusted(tmp_path: Path) -> None:
         "build.inputs = {'values': ('float32', ('batch', 4))}\n"
     )
     code, told, _ = bench_run(tmp_path, "mine.py:build")
-    assert code == 3
+    assert code == 5
     assert told["cells"][0]["status"] == "refused"
     assert "--trust" in told["cells"][0]["hint"]
     code, told, errors = bench_run(tmp_path, "mine.py:build", "--trust", "mine.py")
