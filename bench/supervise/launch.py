@@ -163,8 +163,9 @@ def _become(request: Mapping[str, Any], tender: int, control: socket.socket) -> 
     _check(_libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _write("/proc/self/oom_score_adj", _OOM_SCORE)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
-        signal.signal(number, signal.SIG_DFL)
+    for number in signal.valid_signals():  # what a shell's background job or nohup ignores is inherited too
+        if signal.getsignal(number) not in {signal.SIG_DFL, None}:
+            signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.chdir(request["working_dir"])
     os.set_inheritable(request["result_fd"], True)
