@@ -84,8 +84,8 @@ class Progress:
 
 
 def print_spent(spent_s: Mapping[str, float], stream: IO[str]) -> None:
-    """Where the wall time of a run went; `other` is what the harness itself cost."""
+    """Where the wall time of a run went; checking outputs is counted with what the harness itself cost."""
     total_s = sum(spent_s.values())
     parts = ", ".join(f"{kind} {format_seconds(seconds)}" for kind, seconds in spent_s.items() if seconds >= _TOLD_S)
-    other_ratio = spent_s["other"] / total_s if total_s else 0.0
-    print(f"time: {format_seconds(total_s)} ({parts}); the harness itself {other_ratio:.1%}", file=stream)
+    other_ratio = (spent_s["check"] + spent_s["other"]) / total_s if total_s else 0.0
+    print(f"time: {format_seconds(total_s)} ({parts}); checks and the harness itself {other_ratio:.1%}", file=stream)

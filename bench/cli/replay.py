@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from bench.cli.report import chosen_run
@@ -13,6 +14,7 @@ from bench.core.errors import MatrixError
 if TYPE_CHECKING:
     from bench.core.results import Record
     from bench.records import RunDirectory
+    from bench.runner import RunResult
 
 _SHOWN_CELLS = 30
 
@@ -41,7 +43,25 @@ def execute(words: argparse.Namespace) -> int:
     options = runner.RunOptions(results_dir=words.results, resume=False, command=tuple(sys.argv))
     with Progress(sys.stderr) as progress:
         result = runner.run(replayed, options, progress)
+        for difference in _differences(record, reference, result):
+            progress.note(difference)
     return finish(words, result)
+
+
+def _differences(record: Record, reference: Record | None, result: RunResult) -> Iterator[str]:
+    """In what the replay was not a repetition."""
+    if reference is None:
+        yield "the reference of this cell was not recorded: the cell was measured alone"
+    again = next((each for each in result.records if each.cell_id == record.cell_id), None)
+    if again is None:
+        return
+    for what, before, now in (
+        ("model", record.source_sha256, again.source_sha256),
+        ("inputs", record.inputs_sha256, again.inputs_sha256),
+        ("environment", record.environment_id, again.environment_id),
+    ):
+        if before and now and before != now:
+            yield f"not the same {what} as then: {before[:12]} then, {now[:12]} now"
 
 
 def _find(run: RunDirectory, wanted: str) -> tuple[Record, Record | None]:

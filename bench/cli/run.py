@@ -74,9 +74,11 @@ def chosen_matrix(words: argparse.Namespace) -> Matrix:
 
 
 def _default_matrix() -> Path:
-    """`matrices/default.yaml` here, or else the one that came with the package."""
-    here = Path("matrices/default.yaml")
-    return here if here.exists() else Path(bench.__file__).parent / here
+    """`matrices/default.yaml` here, or else the one of the repository or of the installed package."""
+    name = Path("matrices/default.yaml")
+    package = Path(bench.__file__).parent
+    places = (name, package.parent / name, package / name)
+    return next((place for place in places if place.exists()), name)
 
 
 def execute(words: argparse.Namespace) -> int:
@@ -121,14 +123,16 @@ def finish(words: argparse.Namespace, result: RunResult) -> int:
     from bench import report
     from bench.cli.progress import print_spent
 
-    page = None if words.no_report else report.write_html(result.run_dir)
     with until_the_reader_leaves():  # the exit code still says how the cells ended
         if words.json:
             print(report.run_json(result.run_dir))
         else:
             report.print_run(result.run_dir, sys.stdout)
             print_spent(result.spent_s, sys.stdout)
-            if page is not None:
+    if not words.no_report:
+        page = report.write_html(result.run_dir)  # last: whatever becomes of the page, the numbers have been shown
+        if not words.json:
+            with until_the_reader_leaves():
                 print(f"report: {page}")
     return _exit_code(result)
 

@@ -46,9 +46,10 @@ _DRAWN_PER_PROCESS = {"PYTHONHASHSEED", "DEPLOYBENCH_PADDING"}
 _RANDOM = "drawn anew for each process"
 
 
-def worker_variables(directory: Path) -> dict[str, str]:
+def worker_variables(directory: Path, threads: int = 1) -> dict[str, str]:
     """The variables that every worker gets from us; of those that differ from process to process, only that they do."""
-    variables = dict(variables_we_set(worker_environment(os.environ, 1, fallback_home=directory / "home", seed=0)))
+    environment = worker_environment(os.environ, threads, fallback_home=directory / "home", seed=0)
+    variables = dict(variables_we_set(environment))
     return {name: _RANDOM if name in _DRAWN_PER_PROCESS else value for name, value in variables.items()}
 
 
@@ -63,11 +64,6 @@ class Crew:
         self._random = random.Random(seed)
 
     @property
-    def isolation(self) -> str:
-        """How the children are contained."""
-        return self._supervisor.isolation
-
-    @property
     def width(self) -> int:
         """How many children may work side by side while nothing is timed."""
         return self._width
@@ -75,6 +71,10 @@ class Crew:
     def is_interrupted(self) -> bool:
         """Whether a signal has asked the run to stop."""
         return self._supervisor.interrupted_by is not None
+
+    def heed_signals(self) -> None:
+        """Raise Interrupted when a signal has come that nobody has been told of yet."""
+        self._supervisor.gather(())
 
     def hire(self, job: Job, name: str, limits: Limits | None = None) -> Child:
         """Write the job's file and start its child; HostError when the child cannot be started or limited."""

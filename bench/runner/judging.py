@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import statistics as medians
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from bench.core.cell import Cell, Measurement
 from bench.core.results import (
@@ -23,7 +22,7 @@ from bench.measure.flags import Conditions, distinct_input_ratio, invalid_rule, 
 from bench.measure.statistics import summarise
 
 from .checks import Checked
-from .prepared import CellRun
+from .prepared import CellRun, label_of_now
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +36,7 @@ class Scene:
     machine_cpus: int
     timer_ns: float
     isolation: str
-    worker_environment: tuple[tuple[str, str], ...]
+    worker_environments: Mapping[int, tuple[tuple[str, str], ...]]  # thread budget -> variables
 
 
 def bare_record(scene: Scene, cell: Cell, reference_id: str, outcome: Outcome) -> Record:
@@ -49,7 +48,7 @@ def bare_record(scene: Scene, cell: Cell, reference_id: str, outcome: Outcome) -
         group_id=cell.group_id,
         reference_id=reference_id,
         outcome=outcome,
-        started_at=_now(),
+        started_at=label_of_now(),
         environment_id=scene.environment_id,
     )
 
@@ -75,7 +74,7 @@ def measured_record(
         group_id=cell.group_id,
         reference_id=reference_id,
         outcome=_outcome(run, checked, flags),
-        started_at=_now(),
+        started_at=run.started_at,
         source_sha256=run.prepared.source_sha256,
         inputs_sha256=run.prepared.pool.sha256,
         artifact=run.prepared.artifact,
@@ -121,7 +120,7 @@ def _outcome(run: CellRun, checked: Checked, flags: tuple[Flag, ...]) -> Outcome
 def _conditions(scene: Scene, run: CellRun) -> Conditions:
     cell = run.prepared.cell
     cpus = scene.effective_cpus if cell.limits.cpu_ids is None else len(cell.limits.cpu_ids)
-    changing = [(result.rotating_ns, result.blocks) for result in run.rounds if result.rotating_ns and result.blocks]
+    visits = [(each.first_visits_ns, each.blocks) for each in run.rounds if each.first_visits_ns and each.blocks]
     return Conditions(
         measurement=scene.measurement,
         threads=cell.limits.threads,
@@ -130,8 +129,8 @@ def _conditions(scene: Scene, run: CellRun) -> Conditions:
         cpu_quota_cores=cell.limits.cpu_quota_cores,
         batch=cell.batch,
         timer_ns=scene.timer_ns,
-        distinct_input_ratio=distinct_input_ratio(changing) if changing else None,
-        environment_ids=(scene.environment_id,),
+        distinct_input_ratio=distinct_input_ratio(visits) if visits else None,
+        environment_ids=run.environment_ids,
     )
 
 
@@ -165,14 +164,10 @@ def _in_force(scene: Scene, run: CellRun) -> InForce:
         limiter=limiter_label(limits),
         provider=opened.provider if opened else "",
         versions=tuple(sorted(opened.versions.items())) if opened else (),
-        worker_environment=scene.worker_environment,
+        worker_environment=scene.worker_environments[limits.threads],
     )
 
 
 def _median(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return medians.median(known) if known else None
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from bench.core.artifact import Artifact
 from bench.core.block import Block
 from bench.core.cell import Cell
 from bench.core.results import Outcome
+
+
+def label_of_now() -> str:
+    """The wall clock as a label, ISO 8601; never used to measure."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +58,7 @@ class RoundOfCell:
     warm_up_s: float | None = None
     settled: bool = True  # whether the warm-up ended because speed had settled
     blocks: tuple[Block, ...] = ()
-    rotating_ns: tuple[int, ...] = ()  # steady calls of the one block with inputs that change, where there was one
+    first_visits_ns: tuple[int, ...] = ()  # one call of each input that was new to the process, where any was
     peak_memory_bytes: int | None = None
     cpu_ids: tuple[int, ...] = ()
     outputs_path: str = ""
@@ -64,7 +70,9 @@ class CellRun:
     """A cell with the rounds it has had so far."""
 
     prepared: Prepared
+    started_at: str = field(default_factory=label_of_now)
     rounds: list[RoundOfCell] = field(default_factory=list)
+    environment_ids: tuple[str, ...] = ()  # of the environment before and after its rounds
 
     @property
     def outcome(self) -> Outcome | None:

@@ -12,9 +12,13 @@ import msgspec
 
 from bench import records
 from bench.artifacts import Store, default_root
-from bench.core.errors import StoreError
+from bench.core.canonical import digest
+from bench.core.cell import ModelRef
+from bench.core.errors import RefusedError, StoreError
+from bench.core.files import sha256_tree
 from bench.core.results import Record
 from bench.environment import Environment, effective_cpus, fingerprint
+from bench.formats.detect import split_callable
 from bench.matrix import Matrix
 from bench.measure.resolution import timer_cost
 from bench.plan import make_plan
@@ -89,9 +93,10 @@ def _writable(results_dir: Path) -> Path:
 def _directory(
     matrix: Matrix, options: RunOptions, results_dir: Path, environment: Environment, watcher: Watcher
 ) -> records.RunDirectory:
-    """The unfinished run of the same matrix in the same environment, or a new one."""
+    """The unfinished run of the same matrix over the same files in the same environment, or a new one."""
+    asked = digest([matrix.digest, _files_asked_for(matrix)])
     if options.resume:
-        unfinished = records.latest(results_dir, matrix.digest, environment.id)
+        unfinished = records.latest(results_dir, asked, environment.id)
         if unfinished is not None:
             missing = len(unfinished.missing_cells())
             watcher.note(f"resuming {unfinished.manifest.run_id}: {missing} of {len(list(matrix.cells))} cells left")
@@ -101,13 +106,28 @@ def _directory(
         name=matrix.name,
         command=options.command,
         matrix_text=matrix.text,
-        matrix_digest=matrix.digest,
+        matrix_digest=asked,
         resolved_matrix=matrix.resolved,
         environment={**msgspec.to_builtins(environment), "selfcheck": _last_selfcheck(environment, watcher)},
         environment_id=environment.id,
         planned_cell_ids=[cell.id for cell in matrix.cells],
         versions=tuple(asdict(environment.software)["packages"]),
     )
+
+
+def _files_asked_for(matrix: Matrix) -> list[tuple[str, str]]:
+    """The user's own files with the hash of their content: a model that was exported anew is another model."""
+    models = {cell.model for cell in matrix.cells if cell.model.kind == "path"}
+    files = {Path(path) for model in models for path in (_file_of(model), model.inputs_path) if path}
+    try:
+        return sorted((str(path), sha256_tree(path.resolve())) for path in files)
+    except ValueError as error:
+        raise RefusedError(str(error), hint="put copies of the files there instead of links") from error
+
+
+def _file_of(model: ModelRef) -> str:
+    callable_parts = split_callable(model.location)
+    return str(callable_parts[0]) if callable_parts else model.location
 
 
 def _last_selfcheck(environment: Environment, watcher: Watcher) -> dict[str, Any] | None:
@@ -162,7 +182,10 @@ def _session(
             machine_cpus=os.cpu_count() or 1,
             timer_ns=timer_cost().reported_ns,
             isolation=supervisor.isolation,
-            worker_environment=tuple(sorted(worker_variables(directory.path).items())),
+            worker_environments={
+                threads: tuple(sorted(worker_variables(directory.path, threads).items()))
+                for threads in {cell.limits.threads for cell in matrix.cells}
+            },
         ),
         timeline=timeline,
         watcher=watcher,

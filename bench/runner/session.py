@@ -10,12 +10,12 @@ from bench import records
 from bench.core.cell import Cell, Group
 from bench.core.errors import Interrupted
 from bench.core.results import Outcome, Record, SamplesRef
-from bench.environment import available_memory_bytes
+from bench.environment import available_memory_bytes, fingerprint
 from bench.matrix import Matrix
 from bench.plan import Plan
 
 from .checks import check
-from .crew import Crew
+from .crew import Crew, worker_variables
 from .judging import Scene, bare_record, measured_record
 from .measuring import Budget, MeasuredPart, PartMeasurer
 from .parts import split
@@ -123,6 +123,9 @@ class Session:
         """
         reference = next((run for run in measured.runs if run.prepared.cell.id == group.reference_id), None)
         wanted = [run for run in measured.runs if run.prepared.cell.id in missing]
+        environment_ids = (self.scene.environment_id, fingerprint(worker_variables(self.directory.path)).id)
+        for run in wanted:
+            run.environment_ids = environment_ids
         runs_along = reference is not None and reference not in wanted
         beside = self._samples(reference, f"{group.reference_id}.beside") if runs_along and wanted else None
         for run in wanted:

@@ -24,6 +24,10 @@ class Timeline:
         with self.share(lambda: {kind: 1.0}):
             yield
 
+    def credit(self, kind: str, seconds: float) -> None:
+        """Claim what a child measured itself: what the parent spent on asking and listening stays `other`."""
+        self._spent_s[kind] += seconds
+
     @contextmanager
     def share(self, weights: Callable[[], Mapping[str, float]]) -> Iterator[None]:
         """Claim the time of the body for several kinds in proportion to `weights()`, asked at the end: children that

@@ -14,7 +14,7 @@ from bench.core.artifact import Artifact, LineageStep
 from bench.core.canonical import digest
 from bench.core.cell import Cell, Dimension, ModelRef, StepCall
 from bench.core.contracts import StepResult
-from bench.core.errors import BenchError, RefusedError
+from bench.core.errors import BenchError, Interrupted, RefusedError
 from bench.core.job import InputsJob, Job, MembersJob, SourceJob, StepJob
 from bench.core.results import Outcome
 from bench.formats.detect import split_callable
@@ -99,6 +99,7 @@ class Workshop:
         try:
             while todo or self._running:
                 todo = self._begin_ready(todo)
+                self._crew.heed_signals()  # one that came while a lock was waited for ended the wait, not yet the run
                 self._watcher.building(self._what_runs(), total - len(todo) - len(self._running), total)
                 if self._running:
                     for ticket, reply in self._crew.await_some(self._running).items():
@@ -126,6 +127,8 @@ class Workshop:
                     self._begin(wish, key)
             except _Unmade as unmade:
                 self._settle(wish, unmade.outcome)
+            except Interrupted:
+                raise
             except BenchError as error:
                 self._settle(wish, _outcome_of_error(error))
         return left
@@ -247,8 +250,10 @@ class Workshop:
         if format != "onnx":
             return ()
         child = self._crew.hire(MembersJob(path=str(path)), f"members.{digest(str(path), length=12)}")
-        reply = self._crew.ask(child, "make")
-        self._crew.dismiss([child])
+        try:
+            reply = self._crew.ask(child, "make")
+        finally:
+            self._crew.dismiss([child])
         if not isinstance(reply, Answer):
             raise _Unmade(outcome_of(reply))
         return tuple(reply.body["members"])

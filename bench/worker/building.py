@@ -14,10 +14,10 @@ from bench.core.contracts import StepResult
 from bench.core.job import InputsJob, MembersJob, SourceJob, StepJob
 
 from .protocol import Answer, Say
+from .zoo_models import zoo_model
 
 if TYPE_CHECKING:
-    from bench.core.cell import ModelRef
-    from bench.core.contracts import Batch, LabelledSet, ZooModel
+    from bench.core.contracts import Batch, LabelledSet
 
 
 class BuildPerformer:
@@ -62,8 +62,7 @@ def _make_source(job: SourceJob) -> StepResult:
 
         inputs, outputs = signature(job.format, job.model.location)
         return StepResult(format=job.format, path=Path(job.model.location), inputs=inputs, outputs=outputs)
-    model = _zoo_model(job.model)
-    result: StepResult = model.build(job.format, Path(job.out_dir))
+    result: StepResult = zoo_model(job.model).build(job.format, Path(job.out_dir))
     return result
 
 
@@ -105,9 +104,9 @@ def _gather_inputs(job: InputsJob) -> tuple[Sequence[Batch], LabelledSet | None]
             seed=job.seed,
         )
     if model.kind != "path":
-        zoo_model = _zoo_model(model)
-        batches = zoo_model.sample_inputs(count=job.count, batch=job.batch, dimensions=job.dimensions, seed=job.seed)
-        return batches, zoo_model.labelled()
+        offered = zoo_model(model)
+        batches = offered.sample_inputs(count=job.count, batch=job.batch, dimensions=job.dimensions, seed=job.seed)
+        return batches, offered.labelled()
     from bench.adapters.inspect import vocabulary
     from bench.zoo.inputs import synthetic_inputs
 
@@ -128,12 +127,6 @@ def _write_labelled(path: Path, labelled: LabelledSet) -> None:
 
     arrays: dict[str, Any] = {f"inputs/{name}": values for name, values in labelled.inputs.items()}
     np.savez(path, labels=labelled.labels, **arrays)
-
-
-def _zoo_model(model: ModelRef) -> ZooModel:
-    name = "null" if model.kind == "null" else model.location
-    built: ZooModel = plugins.load("models", name)(**dict(model.options))
-    return built
 
 
 def _calibration(path: str) -> Sequence[Batch]:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.core import plugins
 from bench.core.contracts import Session
 from bench.core.job import MeasureJob
+
+from .zoo_models import zoo_model
 
 if TYPE_CHECKING:
     from bench.core.contracts import Array, Batch
@@ -21,8 +22,14 @@ def write_outputs(session: Session, pool: Sequence[Batch], path: Path) -> None:
     arrays: dict[str, Any] = {}
     for run in ("first", "second"):
         for position, batch in enumerate(pool):
-            arrays |= {f"{run}/{position}/{name}": value for name, value in session.run(batch).items()}
+            outputs = session.run(batch)
+            arrays |= {f"{run}/{position}/{name}": _without_objects(value) for name, value in outputs.items()}
     np.savez(path, **arrays)
+
+
+def _without_objects(values: Array) -> Array:
+    """Texts come as Python objects, which numpy would pickle: as fixed-width text they are data."""
+    return values.astype(str) if values.dtype.hasobject else values
 
 
 def predict_labelled(session: Session, job: MeasureJob) -> None:
@@ -45,7 +52,7 @@ def _full_batches(inputs: Batch, size: int) -> Iterator[tuple[Batch, int]]:
 def _predictor(job: MeasureJob) -> Any:
     model = job.cell.model
     if model.kind == "zoo" and not model.inputs_path:
-        return plugins.load("models", model.location)().predictions
+        return zoo_model(model).predictions
     first = job.artifact.outputs[0].name
 
     def top1(outputs: Mapping[str, Array]) -> Array:
