@@ -53,6 +53,7 @@ class Behaviour:
     matmul_columns: int = 1  # of the right-hand side; 1 only streams the matrix through, as many as rows only compute
     jitter_ratio: float = 0.0  # standard deviation of the logarithm of a call's time
     process_spread_ratio: float = 0.0  # the same for a factor drawn once per process
+    repeat_ratio: float = 1.0  # of service_ms, for an input seen before in this process: answers are remembered
     first_call_ms: float = 0.0  # added to the first call
     warm_up_calls: int = 0  # so many calls take warm_up_ratio times as long
     warm_up_ratio: float = 1.0
@@ -74,6 +75,7 @@ class Options:
     matmul_columns: int | None = None
     jitter_ratio: float | None = None
     process_spread_ratio: float | None = None
+    repeat_ratio: float | None = None
     first_call_ms: float | None = None
     warm_up_calls: int | None = None
     warm_up_ratio: float | None = None
@@ -135,10 +137,11 @@ class NullSession(ModelSession):
         self._factor = _process_factor(behaviour)
         self._compute = _product(behaviour)
         self._calls = 0
+        self._seen: set[bytes] = set()
         self._is_timed = True
 
     def run(self, batch: Batch) -> Mapping[str, Array]:
-        """One call outside the timed kind: no waiting, and not counted."""
+        """One call outside the timed kind: no waiting, and not counted; but its input has been seen."""
         if self._behaviour.fault_phase == "check":
             _misbehave(self._behaviour)
         self._is_timed = False
@@ -152,11 +155,14 @@ class NullSession(ModelSession):
         outputs = _outputs(self.inputs, self.outputs, arrays, behaviour, self._random)
         takes_time = behaviour.service_ms or behaviour.first_call_ms or behaviour.matmul_size
         does_nothing = not takes_time and behaviour.fault == "none"
+        content = b"".join(array.tobytes() for array in arrays) if behaviour.repeat_ratio != 1.0 else b""
+        if not self._is_timed:
+            self._seen.add(content)
         if does_nothing or not self._is_timed:
             return lambda: outputs
-        return self._waiting_call(outputs)
+        return self._waiting_call(outputs, content)
 
-    def _waiting_call(self, outputs: Sequence[Array]) -> Call:
+    def _waiting_call(self, outputs: Sequence[Array], content: bytes) -> Call:
         behaviour, clock, compute = self._behaviour, time.perf_counter_ns, self._compute
         faulty_call = {"first_call": 1, "warm": 2, "block": behaviour.fault_call}.get(behaviour.fault_phase)
 
@@ -166,14 +172,17 @@ class NullSession(ModelSession):
             if self._calls == faulty_call:
                 _misbehave(behaviour)
             compute()
-            _wait_until_ns(started_ns + self._service_ns())
+            _wait_until_ns(started_ns + self._service_ns(content))
             return outputs
 
         return call
 
-    def _service_ns(self) -> int:
+    def _service_ns(self, content: bytes) -> int:
         behaviour = self._behaviour
         service_ms = behaviour.service_ms * self._factor
+        if content in self._seen:
+            service_ms *= behaviour.repeat_ratio
+        self._seen.add(content)
         if behaviour.jitter_ratio:
             service_ms *= math.exp(self._random.gauss(0.0, behaviour.jitter_ratio))
         if self._calls <= behaviour.warm_up_calls:

@@ -96,6 +96,11 @@ class Cell:
         """Readable slug plus a hash of the canonical cell, the same wherever it stands in the file."""
         return _readable_id(self, self.model.name, self.variant.name)
 
+    @property
+    def has_varied_inputs(self) -> bool:
+        """Whether the inputs differ in shape, so that timed blocks must go through all of them."""
+        return any(dimension.kind != "fixed" for dimension in self.dimensions)
+
     @cached_property
     def group_id(self) -> str:
         """Identity of the cells that differ only in their variant: they are measured together."""

@@ -91,15 +91,15 @@ def invalid_rule(flags: Sequence[Flag]) -> str | None:
 
 
 def distinct_input_ratio(rounds: Sequence[tuple[Sequence[int], Sequence[Block]]]) -> Estimate:
-    """p25 of calls whose input changes every time over the p25 of the blocks of the same process with one input.
+    """p25 of calls whose input is new to their process over the p25 of its blocks, which repeat one input.
 
-    One pair (calls, blocks) a round, and an interval over rounds: a single block beside a busy neighbour proves
-    nothing. All inputs must have the same shape. Well above 1: answers are remembered by input.
+    One pair (calls, blocks) a round, and an interval over rounds: a few calls beside a busy neighbour prove nothing.
+    All inputs must have the same shape. Well above 1: answers are remembered by input.
     """
     return over_rounds(
         [
-            float(np.percentile(rotating_ns, 25) / np.median([block_percentile_ns(block, 25) for block in blocks]))
-            for rotating_ns, blocks in rounds
+            float(np.percentile(visits_ns, 25) / np.median([block_percentile_ns(block, 25) for block in blocks]))
+            for visits_ns, blocks in rounds
         ]
     )
 

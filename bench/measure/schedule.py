@@ -17,17 +17,20 @@ _MAX_CALLS = 5000
 _CONFIDENCE_OF_LOOK = {1: 0.95, 2: 0.98, 3: 0.985}
 
 
-def calls_per_block(estimate_ns: float, measurement: Measurement) -> int:
+def calls_per_block(estimate_ns: float, measurement: Measurement, *, inputs: int = 1) -> int:
     """Calls of one block, settling calls included, for a model that needs about `estimate_ns` per call.
 
     The steady calls last at least `block_min_s` and are at least `block_min_calls`; the whole block lasts at most
     `block_max_s`, but keeps 3 steady calls however slow the model is, and has at most 5000 calls however fast.
+    Where blocks go through several `inputs`, the steady calls are a multiple of them, `block_max_s` or not: every block
+    of every variant then counts every input equally often.
     """
     estimate_s = max(estimate_ns, 1) / 1e9
     wanted = max(measurement.block_min_calls, math.ceil(measurement.block_min_s / estimate_s))
     affordable = math.floor(measurement.block_max_s / estimate_s) - SETTLING_CALLS
     steady = max(_MIN_STEADY_CALLS, min(wanted, affordable))
-    return min(steady + SETTLING_CALLS, _MAX_CALLS)
+    most_passes = max(1, (_MAX_CALLS - SETTLING_CALLS) // inputs)
+    return min(math.ceil(steady / inputs), most_passes) * inputs + SETTLING_CALLS
 
 
 def block_orders(cells: int, blocks: int, seed: int) -> list[tuple[int, ...]]:

@@ -29,6 +29,7 @@ class _Seat:
         self.prepared = prepared
         self.child: Child | None = None
         self.result = RoundOfCell(round=round_index)
+        self.inputs = 0
         self.calls = 0
         self.blocks: list[Block] = []
 
@@ -82,6 +83,7 @@ class Round:
                 self._hire(seat)
             for seat, body in self._ask_all([seat for seat in seats if seat.alive], "open"):
                 seat.result = replace(seat.result, opened=msgspec.convert(body, Opened))
+                seat.inputs = body["inputs"]
 
     def _hire(self, seat: _Seat) -> None:
         cell = seat.prepared.cell
@@ -120,11 +122,13 @@ class Round:
         measurement = msgspec.to_builtins(self._measurement)
         with self._timeline.spend("warm-up"):
             for seat in seats:
-                question = {"measurement": measurement, "rotate": _has_varied_inputs(seat.prepared)}
-                body = self._ask(seat, "warm", question)
+                rotate = seat.prepared.cell.has_varied_inputs
+                body = self._ask(seat, "warm", {"measurement": measurement, "rotate": rotate})
                 if body is not None:
                     seat.result = replace(seat.result, warm_up_s=body["warm_up_s"], settled=body["settled"])
-                    seat.calls = calls_per_block(body["estimate_ns"], self._measurement)
+                    seat.calls = calls_per_block(
+                        body["estimate_ns"], self._measurement, inputs=seat.inputs if rotate else 1
+                    )
 
     def _time_blocks(self, seats: Sequence[_Seat], between_blocks: Callable[[], None]) -> None:
         orders = block_orders(len(seats), self._measurement.blocks, self._measurement.seed + self._index)
@@ -135,10 +139,10 @@ class Round:
             between_blocks()
         with self._timeline.spend("timed"):
             for seat in seats:
-                self._time_changing_inputs(seat)
+                self._time_first_visits(seat)
 
     def _time_block(self, seat: _Seat, block_index: int) -> None:
-        body = self._ask(seat, "block", {"calls": seat.calls, "rotate": _has_varied_inputs(seat.prepared)})
+        body = self._ask(seat, "block", {"calls": seat.calls, "rotate": seat.prepared.cell.has_varied_inputs})
         if body is not None:
             seat.blocks.append(
                 Block(
@@ -151,13 +155,16 @@ class Round:
                 )
             )
 
-    def _time_changing_inputs(self, seat: _Seat) -> None:
-        """One block with inputs that change at every call: a target that remembers its answers gives itself away."""
-        if _has_varied_inputs(seat.prepared):
+    def _time_first_visits(self, seat: _Seat) -> None:
+        """One call of every input that the process has not seen: a target that remembers answers gives itself away.
+
+        Where outputs were checked or inputs differ in shape, the process has seen them all.
+        """
+        if self._check or seat.prepared.cell.has_varied_inputs or seat.inputs < 2:
             return
-        body = self._ask(seat, "block", {"calls": seat.calls, "rotate": True})
+        body = self._ask(seat, "distinct", {})
         if body is not None:
-            seat.result = replace(seat.result, rotating_ns=tuple(body["latencies_ns"][body["settling_calls"] :]))
+            seat.result = replace(seat.result, first_visits_ns=tuple(body["latencies_ns"]))
 
     def _finish(self, seats: Sequence[_Seat]) -> None:
         for seat in seats:
@@ -192,8 +199,3 @@ def _body_or_leave(seat: _Seat, reply: Reply) -> dict[str, Any] | None:
         return reply.body
     seat.fail(outcome_of(reply))
     return None
-
-
-def _has_varied_inputs(prepared: Prepared) -> bool:
-    """Whether the inputs differ in shape, so that the timed blocks must go through all of them."""
-    return any(dimension.kind != "fixed" for dimension in prepared.cell.dimensions)

@@ -29,13 +29,15 @@ def repeat(job: Job) -> int:
         ask("make")
         return 0
     measurement = Measurement()
-    ask("open")
+    inputs, rotate = ask("open")["inputs"], job.cell.has_varied_inputs
     if job.outputs_path:
         ask("check")
-    warm = ask("warm", measurement=msgspec.to_builtins(measurement), rotate=False)
-    calls = calls_per_block(warm["estimate_ns"], measurement)
+    warm = ask("warm", measurement=msgspec.to_builtins(measurement), rotate=rotate)
+    calls = calls_per_block(warm["estimate_ns"], measurement, inputs=inputs if rotate else 1)
     for _ in range(measurement.blocks):
-        ask("block", calls=calls, rotate=False)
+        ask("block", calls=calls, rotate=rotate)
+    if not job.outputs_path and not rotate and inputs > 1:
+        ask("distinct")
     ask("finish")
     return 0
 

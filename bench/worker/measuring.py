@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class MeasurePerformer:
-    """Answers open, check, warm, block and finish, in that order."""
+    """Answers open, check, warm, block, distinct and finish, in that order."""
 
     def __init__(self, job: MeasureJob) -> None:
         self._job = job
@@ -43,6 +43,7 @@ class MeasurePerformer:
             "check": self._check,
             "warm": self._warm,
             "block": self._block,
+            "distinct": self._distinct,
             "finish": self._finish,
         }
         with as_target_error(f"{verb} of {self._job.cell.id}"):
@@ -70,6 +71,7 @@ class MeasurePerformer:
             "first_call_ms": first_call_ns / 1e6,
             "versions": dict(self._session.versions),
             "provider": self._session.provider,
+            "inputs": len(self._pool),
         }
 
     def _check(self, body: Mapping[str, Any], say: Say) -> Answer:
@@ -100,10 +102,12 @@ class MeasurePerformer:
 
     def _block(self, body: Mapping[str, Any], say: Say) -> Answer:
         calls = body["calls"]
+        first = -SETTLING_CALLS % len(self._bound)  # so that the first call that counts is that of input 0
+        in_turn = [*self._bound[first:], *self._bound[:first]]
         self._counters.start()
         started_ns = time.perf_counter_ns()
         if body["rotate"]:
-            latencies_ns = time_calls_rotating(self._bound, calls)
+            latencies_ns = time_calls_rotating(in_turn, calls)
         else:
             latencies_ns = time_calls(self._bound[0], calls)
         wall_ns = time.perf_counter_ns() - started_ns
@@ -114,6 +118,11 @@ class MeasurePerformer:
             "wall_ns": wall_ns,
             "counters": msgspec.to_builtins(counters),
         }
+
+    def _distinct(self, body: Mapping[str, Any], say: Say) -> Answer:
+        """One call of each input but the first: first visits, unless outputs were checked or blocks changed inputs."""
+        calls = [*self._bound[:1] * SETTLING_CALLS, *self._bound[1:]]
+        return {"latencies_ns": time_calls_rotating(calls, len(calls))[SETTLING_CALLS:]}
 
     def _finish(self, body: Mapping[str, Any], say: Say) -> Answer:
         say("close")

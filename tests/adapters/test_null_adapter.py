@@ -70,6 +70,17 @@ def test_the_first_call_and_the_warm_up_take_longer(tmp_path: Path) -> None:
     assert fastest_ms(call) < 4.0
 
 
+def test_an_input_seen_before_can_be_made_faster(tmp_path: Path) -> None:
+    session = opened(tmp_path, service_ms=4.0, repeat_ratio=0.1)
+    call, again, other = session.bind(BATCH), session.bind(BATCH), session.bind({"input": BATCH["input"] + 1})
+    checked = {"input": BATCH["input"] + 2}
+    session.run(checked)
+    assert fastest_ms(call, calls=1) >= 4.0
+    assert fastest_ms(again) < 4.0
+    assert fastest_ms(other, calls=1) >= 4.0
+    assert fastest_ms(session.bind(checked)) < 4.0
+
+
 def test_the_speed_factor_of_a_process_is_drawn_once(tmp_path: Path) -> None:
     behaviour = {"service_ms": 1.0, "process_spread_ratio": 0.5}
     first, second = opened(tmp_path, behaviour), opened(tmp_path, behaviour)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.core.cell import Measurement
+from bench.measure.loop import SETTLING_CALLS
 from bench.measure.schedule import block_orders, calls_per_block, look_confidence, looks
 
 
@@ -21,6 +22,24 @@ from bench.measure.schedule import block_orders, calls_per_block, look_confidenc
 )
 def test_a_block_lasts_long_enough_but_not_too_long(call_ms: float, calls: int) -> None:
     assert calls_per_block(call_ms * 1e6, Measurement()) == calls
+
+
+@pytest.mark.parametrize(
+    ("call_ms", "inputs", "steady"),
+    [
+        (0.5, 8, 104),  # 100 would do for one input
+        (5, 8, 24),
+        (5, 5, 20),
+        (100, 8, 24),  # beyond 2 s: a whole pass comes first
+        (1000, 8, 8),
+        (0.0001, 8, 4992),  # as many whole passes as memory and patience allow
+        (0.0001, 4096, 4096),
+    ],
+)
+def test_a_block_that_goes_through_several_inputs_counts_each_equally_often(
+    call_ms: float, inputs: int, steady: int
+) -> None:
+    assert calls_per_block(call_ms * 1e6, Measurement(), inputs=inputs) == steady + SETTLING_CALLS
 
 
 @pytest.mark.parametrize("cells", [1, 2, 3, 7])
