@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -26,8 +27,8 @@ _SMALLEST = float(np.finfo(np.float32).tiny)
 def compare_outputs(reference: Outputs, variant: Outputs, repeat: Outputs | None, tolerance: Tolerance) -> Fidelity:
     """The variant's outputs against the reference's on the same inputs; `repeat` is the variant's second run on them.
 
-    The first axis of each array is the batch. Outputs are matched by name. What cannot be compared, or is outside the
-    tolerance, is the `problem`.
+    The first axis of each array is the batch. Outputs are matched by name. What cannot be compared, is outside the
+    tolerance, or cannot be judged by any limit that the tolerance sets, is the `problem`.
     """
     deterministic = _determinism(variant, repeat, tolerance)
     problem = _mismatch(reference, variant)
@@ -100,6 +101,7 @@ def _compare_output(name: str, reference: Sequence[Array] | Array, variant: Sequ
     values = not_finite = compared = 0
     max_error = total_error = max_reference = 0.0
     cosines: list[float] = []
+    single_numbers: list[tuple[Array, Array]] = []
     agreements: list[NDArray[np.bool_]] = []
     has_classes = reference[0].dtype.kind == "f" and reference[0].ndim == 2 and reference[0].shape[-1] > 1
     for expected, actual in _as_floats(reference, variant):
@@ -112,9 +114,13 @@ def _compare_output(name: str, reference: Sequence[Array] | Array, variant: Sequ
             max_error, total_error = max(max_error, float(errors.max())), total_error + float(errors.sum())
             max_reference = max(max_reference, float(np.abs(expected[both]).max()))
         if both.all() and both.size:
-            cosines += _cosines(expected, actual)
+            if math.prod(expected.shape[1:]) == 1:
+                single_numbers.append((expected.reshape(-1), actual.reshape(-1)))
+            else:
+                cosines += _cosines(expected, actual)
             if has_classes:
                 agreements.append(expected.argmax(-1) == actual.argmax(-1))
+    cosines += _cosine_over_samples(single_numbers)
     return OutputFidelity(
         name=name,
         max_abs_error=max_error if compared else None,
@@ -133,12 +139,11 @@ def _as_floats(first: Sequence[Array] | Array, second: Sequence[Array] | Array) 
 
 
 def _cosines(expected: Array, actual: Array) -> list[float]:
-    """Cosine of the angle between the two for each sample, or for the whole where a sample is a single number.
+    """Cosine of the angle between the two for each sample.
 
     Two zero vectors agree (1), a zero and another do not (0).
     """
-    flat = (1, -1) if expected.ndim < 2 else (expected.shape[0], -1)
-    left, right = expected.reshape(flat), actual.reshape(flat)
+    left, right = (array.reshape(array.shape[0], -1) for array in (expected, actual))
     norms = np.linalg.norm(left, axis=1), np.linalg.norm(right, axis=1)
     products = norms[0] * norms[1]
     dots = np.einsum("ij,ij->i", left, right)
@@ -147,18 +152,40 @@ def _cosines(expected: Array, actual: Array) -> list[float]:
     return [float(value) for value in np.clip(cosines, -1, 1)]  # rounding reaches just beyond
 
 
+def _cosine_over_samples(batches: Sequence[tuple[Array, Array]]) -> list[float]:
+    """One cosine over all samples of all batches, for samples of a single number: alone, each has a cosine of 1 or -1.
+
+    Empty where there is only one number in all.
+    """
+    if sum(expected.size for expected, _ in batches) < 2:
+        return []
+    expected, actual = (np.concatenate(side)[np.newaxis] for side in zip(*batches, strict=True))
+    return _cosines(expected, actual)
+
+
+def _unmatched(reference: Sequence[Array] | Array, variant: Sequence[Array] | Array) -> tuple[int, int]:
+    """How many values are NaN or infinite and not so in the reference, and how many are finite where its are not."""
+    spoilt = hidden = 0
+    for expected, actual in _as_floats(reference, variant):
+        spoilt += int(np.count_nonzero(~np.isfinite(actual) & (actual != expected)))
+        hidden += int(np.count_nonzero(np.isfinite(actual) & ~np.isfinite(expected)))
+    return spoilt, hidden
+
+
 def _problems(
     output: OutputFidelity, variant: Sequence[Array] | Array, reference: Outputs, tolerance: Tolerance
 ) -> Iterator[str]:
     """In words, each way in which one output is not good enough."""
-    wrong = sum(
-        int(np.count_nonzero(~np.isfinite(actual) & (actual != expected)))
-        for expected, actual in _as_floats(reference[output.name], variant)
-    )
-    if wrong:
-        yield f"output {output.name!r}: {wrong} of {output.values} values not finite"
-    elif output.max_abs_error is None and output.values:
-        yield f"output {output.name!r}: no finite value to compare"
+    spoilt, hidden = _unmatched(reference[output.name], variant)
+    if spoilt:
+        yield f"output {output.name!r}: {spoilt} of {output.values} values not finite"
+    if hidden:
+        yield f"output {output.name!r}: {hidden} of {output.values} values are finite where the reference's are not"
+    if not spoilt and not hidden:
+        if output.max_abs_error is None and output.values:
+            yield f"output {output.name!r}: no finite value to compare"
+        else:
+            yield from _not_judged(output, tolerance)
     limits = (
         ("relative error", output.relative_error, tolerance.relative_error, 1),
         ("cosine", output.cosine, tolerance.cosine, -1),
@@ -168,6 +195,23 @@ def _problems(
         if value is not None and limit is not None and sign * value > sign * limit:
             relation = "above" if sign > 0 else "below"
             yield f"output {output.name!r}: {what} {value:.3g} is {relation} {limit:.3g}"
+
+
+def _not_judged(output: OutputFidelity, tolerance: Tolerance) -> Iterator[str]:
+    """Why none of the limits that the tolerance sets can be held against the output; nothing where one can."""
+    needs = {
+        "cosine": "cosine needs two values or more, and a batch in which all are finite",
+        "top1_agreement_ratio": "top1_agreement_ratio needs floating scores of shape (batch, classes), all finite",
+    }
+    limited = [name for name in ("relative_error", *needs) if getattr(tolerance, name) is not None]
+    if not limited or any(getattr(output, name) is not None for name in limited):
+        return
+    if output.values == 0:
+        why = "it holds no values; check with inputs that give it some, or leave it out of the model"
+    else:
+        others = [name for name in ("cosine", "relative_error") if getattr(output, name) is not None]
+        why = f"{', and '.join(needs[name] for name in limited)}; set a limit for {' or '.join(others)} as well"
+    yield f"output {output.name!r} cannot be judged by {' or '.join(limited)}: {why}"
 
 
 def _determinism(
@@ -183,7 +227,10 @@ def _determinism(
     allowed = _REPEAT_RELATIVE_ERROR if tolerance.relative_error is None else tolerance.relative_error
     outputs = [_compare_output(name, first[name], second[name]) for name in first]
     steady = all(
-        output.not_finite == 0 and output.relative_error is not None and output.relative_error <= allowed
+        output.not_finite == 0
+        and _unmatched(first[output.name], second[output.name]) == (0, 0)
+        and output.relative_error is not None
+        and output.relative_error <= allowed
         for output in outputs
     )
     return "within tolerance" if steady else "unstable"

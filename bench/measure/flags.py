@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ FLAGS: Mapping[str, str] = {
     "noisy-major-faults": "pages were read from disk inside timed blocks",
     "noisy-wide-interval": "processes of the same cell differ: the interval is wider than 5 % either way",
     "noisy-outlier-blocks": "more than 5 % of the blocks lie beyond 10 median absolute deviations",
-    "noisy-warm-up": "the blocks slow down or never settle",
+    "noisy-warm-up": "the blocks slow down or never settle, or the warm-up ended at its time limit",
     "invalid-contention": "waiting for a processor more than 20 % of the time: only p25 and p50 mean something",
     "invalid-too-fast": "a call is shorter than 100 readings of the timer",
     "invalid-clock": "the clock went back",
@@ -54,7 +55,8 @@ _OUTLIER_FLOOR = 0.01  # of a quiet cell's MAD, so that a machine without noise 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conditions:
     """Under what a cell was measured. `effective_cpus` counts affinity and quota, `machine_cpus` the whole machine;
-    `distinct_input_ratio` is that of `distinct_input_ratio()`, None where not measured."""
+    `distinct_input_ratio` is that of `distinct_input_ratio()`, None where not measured; `settled`: every warm-up ended
+    because the speed had settled."""
 
     measurement: Measurement
     threads: int
@@ -65,6 +67,7 @@ class Conditions:
     timer_ns: float = 60.0
     distinct_input_ratio: Estimate | None = None
     environment_ids: tuple[str, ...] = ()
+    settled: bool = True
 
 
 def judge(rounds: Sequence[Sequence[Block]], statistics: Statistics, conditions: Conditions) -> tuple[Flag, ...]:
@@ -88,6 +91,21 @@ def invalid_rule(flags: Sequence[Flag]) -> str | None:
         if flag.name.startswith("invalid-") and deciding & set(flag.affects):
             return f"{flag.name}: {flag.text}"
     return None
+
+
+def void(statistics: Statistics, flags: Sequence[Flag]) -> Statistics:
+    """The statistics without the numbers that an `invalid-` flag names, for flags that leave the cell as a whole valid.
+
+    A cell that `invalid_rule` rejects keeps its numbers: they are shown as those of an invalid cell.
+    """
+    withheld: dict[str, Any] = {
+        name: Estimate(value=None, reason=f"not valid: {flag.name}")
+        for flag in flags
+        if flag.name.startswith("invalid-") and invalid_rule([flag]) is None
+        for name in flag.affects
+        if isinstance(getattr(statistics, name, None), Estimate)
+    }
+    return replace(statistics, **withheld)
 
 
 def distinct_input_ratio(rounds: Sequence[tuple[Sequence[int], Sequence[Block]]]) -> Estimate:
@@ -148,7 +166,7 @@ def _contention(evidence: _Evidence) -> list[Flag]:
     text = f"ready to run but waiting for a processor {share:.1%} of the time; {advice}"
     flags = [Flag(name="noisy-contention", text=text, affects=affects)]
     if share > 0.20:
-        flags.append(Flag(name="invalid-contention", text=text, affects=("mean_ms", "p99_ms", "throughput_per_s")))
+        flags.append(Flag(name="invalid-contention", text=text, affects=TAIL))
     return flags
 
 
@@ -258,8 +276,10 @@ def _warm_up(evidence: _Evidence) -> list[Flag]:
         "slowdown": "it gets slower while it runs (heat, memory growth); only its last, slower level is counted",
         "no-steady-state": "its speed never settles: no single number describes it; raise warm_up_min_s or blocks",
     }
-    text = texts.get(evidence.statistics.warm_up)
-    return [Flag(name="noisy-warm-up", text=text, affects=ALL)] if text else []
+    found = [texts[evidence.statistics.warm_up]] if evidence.statistics.warm_up in texts else []
+    if not evidence.conditions.settled:
+        found.append("the warm-up reached its time limit before the speed had settled: raise warm_up_max_s")
+    return [Flag(name="noisy-warm-up", text="; ".join(found), affects=ALL)] if found else []
 
 
 def _too_fast(evidence: _Evidence) -> list[Flag]:

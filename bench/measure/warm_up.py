@@ -19,7 +19,7 @@ from .change_points import MERGE_RATIO, MIN_SEGMENT, Floats, autocorrelation, ch
 from .loop import time_calls_rotating
 from .percentiles import block_percentile_ns
 
-WarmUpClass = Literal["flat", "warm-up", "slowdown", "no-steady-state"]
+WarmUpClass = Literal["flat", "warm-up", "slowdown", "no-steady-state", "not judged"]
 
 _CHUNK_S = 0.05
 _MIN_CHUNKS = 3
@@ -89,12 +89,13 @@ def classify(block_p25s: ArrayLike) -> tuple[WarmUpClass, int]:
 
     `block_p25s` has the shape (blocks,), or (rounds, blocks): a change that belongs to the code shows at the same
     block of most rounds. "warm-up": ever faster until it settles; "slowdown": settles above its fastest level;
-    "no-steady-state": back and forth, wandering, or still moving at the end. Without a steady level the index is 0.
+    "no-steady-state": back and forth, wandering, or still moving at the end; "not judged": fewer than six blocks.
+    Without a steady level the index is 0.
     """
     series = np.atleast_2d(np.asarray(block_p25s, dtype=np.float64))
     blocks = series.shape[1]
     if blocks < 2 * MIN_SEGMENT:
-        return "flat", 0
+        return "not judged", 0
     profile = np.median(np.log(series) - np.median(np.log(series), axis=1, keepdims=True), axis=0)
     starts = change_points(series)
     if not starts:
@@ -114,7 +115,7 @@ def steady_rounds(rounds: Sequence[Sequence[Block]]) -> tuple[WarmUpClass, list[
     counted = [[block for block in blocks if block.steady_ns] for blocks in rounds]
     counted = [blocks for blocks in counted if blocks]
     if not counted:
-        return "flat", []
+        return "not judged", []
     shortest = min(len(blocks) for blocks in counted)
     kind, place = classify([[block_percentile_ns(block, 25) for block in blocks[:shortest]] for blocks in counted])
     return kind, [blocks[place:] for blocks in counted]

@@ -65,6 +65,82 @@ def test_a_reference_that_is_infinite_on_purpose_may_be_matched_but_nan_may_not(
     assert not compare_outputs(broken, broken, None, Tolerance()).passed
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_finite_value_where_the_reference_has_none_is_wrong(value: float) -> None:
+    reference, variant = {"y": [np.array([[1.0, value, value]])]}, {"y": [np.array([[1.0, 7.0, -3.0]])]}
+    for tolerance in (Tolerance(), _ANY):
+        found = compare_outputs(reference, variant, None, tolerance)
+        assert not found.passed
+        assert found.problem == "output 'y': 2 of 3 values are finite where the reference's are not"
+
+
+def test_an_infinity_of_the_other_sign_is_wrong() -> None:
+    reference, variant = {"y": [np.array([[1.0, -np.inf]])]}, {"y": [np.array([[1.0, np.inf]])]}
+    assert compare_outputs(reference, variant, None, Tolerance()).problem == "output 'y': 1 of 2 values not finite"
+
+
+def test_a_first_run_with_values_that_are_not_finite_and_a_second_without_are_unstable() -> None:
+    first, second = {"y": [np.array([[1.0, np.inf]])]}, {"y": [np.array([[1.0, 2.0]])]}
+    assert compare_outputs(first, first, second, Tolerance()).deterministic == "unstable"
+
+
+_BY_COSINE = Tolerance(relative_error=None, cosine=0.99)
+_BY_CLASS = Tolerance(relative_error=None, top1_agreement_ratio=0.99)
+
+
+def test_an_output_that_no_limit_can_judge_does_not_pass() -> None:
+    boxes = {"boxes": [np.ones((2, 3, 4))]}
+    found = compare_outputs(boxes, {"boxes": [np.full((2, 3, 4), 9.0)]}, None, _BY_CLASS)
+    assert not found.passed
+    assert "'boxes' cannot be judged by top1_agreement_ratio" in found.problem
+    assert "(batch, classes)" in found.problem
+    assert "set a limit for cosine or relative_error" in found.problem
+    masked = {"y": [np.array([[1.0, -np.inf]])]}
+    found = compare_outputs(masked, masked, None, _BY_COSINE)
+    assert not found.passed
+    assert "'y' cannot be judged by cosine" in found.problem
+    assert "set a limit for relative_error as well" in found.problem
+
+
+def test_each_output_needs_a_limit_of_its_own_that_can_be_computed() -> None:
+    mixed = {"scores": [np.eye(4)], "boxes": [np.ones((4, 2, 2))]}
+    found = compare_outputs(mixed, mixed, None, _BY_CLASS)
+    assert "'boxes' cannot be judged" in found.problem
+    assert "'scores'" not in found.problem
+    both = Tolerance(relative_error=None, top1_agreement_ratio=0.99, cosine=0.99)
+    assert compare_outputs(mixed, mixed, None, both).passed
+
+
+def test_an_output_without_values_cannot_be_judged_and_says_why() -> None:
+    empty = {"boxes": [np.ones((0, 4))]}
+    found = compare_outputs(empty, empty, None, Tolerance())
+    assert "cannot be judged by relative_error: it holds no values" in found.problem
+    assert compare_outputs(empty, empty, None, _ANY).passed
+
+
+def test_without_limits_only_names_and_finiteness_are_judged() -> None:
+    found = compare_outputs(_pool(), _changed(_pool(), lambda array: array + 100), None, _ANY)
+    assert (found.passed, found.problem) == (True, "")
+    accurate = Tolerance(relative_error=None, accuracy_loss_ratio=0.01)
+    assert compare_outputs(_pool(), _changed(_pool(), lambda array: array + 100), None, accurate).passed
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1), (4, 1, 1)])
+def test_the_cosine_of_samples_of_one_number_is_that_of_all_of_them_together(shape: tuple[int, ...]) -> None:
+    reference, variant = np.array([3.0, 4.0, 0.1, 0.1]), np.array([0.1, 0.1, 3.0, 4.0])
+    found = compare_outputs({"y": [reference.reshape(shape)]}, {"y": [variant.reshape(shape)]}, None, _BY_COSINE)
+    assert found.outputs[0].cosine == pytest.approx(1.4 / 25.02)
+    assert not found.passed
+    alone = [{"y": [value.reshape(1, *shape[1:]) for value in values]} for values in (reference, variant)]
+    assert compare_outputs(alone[0], alone[1], None, _BY_COSINE).outputs[0].cosine == pytest.approx(1.4 / 25.02)
+
+
+def test_a_single_number_in_all_has_no_cosine() -> None:
+    found = compare_outputs({"y": [np.array([[3.0]])]}, {"y": [np.array([[700.0]])]}, None, _BY_COSINE)
+    assert found.outputs[0].cosine is None
+    assert "'y' cannot be judged by cosine: cosine needs two values or more" in found.problem
+
+
 def test_outputs_are_matched_by_name_and_a_mismatch_names_both_lists() -> None:
     found = compare_outputs(_pool(), {"logits": _pool()["scores"]}, None, Tolerance())
     assert not found.passed

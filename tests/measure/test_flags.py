@@ -14,7 +14,7 @@ import pytest
 from bench.core.block import Block, Counters
 from bench.core.cell import Measurement
 from bench.core.results import Flag, Statistics
-from bench.measure.flags import FLAGS, Conditions, distinct_input_ratio, invalid_rule, judge
+from bench.measure.flags import FLAGS, Conditions, distinct_input_ratio, invalid_rule, judge, void
 from bench.measure.statistics import summarise
 
 Rounds = Callable[..., list[list[Block]]]
@@ -158,6 +158,20 @@ def test_a_cell_that_slows_down_or_never_settles_says_so(factor: float | None, w
     assert word in judged(latencies=latencies)["noisy-warm-up"].text
 
 
+def test_a_warm_up_cut_short_by_its_time_limit_says_so_beside_what_else_is_wrong(judged: Judged) -> None:
+    cut_short = replace(_CONDITIONS, settled=False)
+    flags = judged(cut_short)
+    assert flags.keys() == {"noisy-warm-up"}
+    assert "reached its time limit" in flags["noisy-warm-up"].text
+    assert "warm_up_max_s" in flags["noisy-warm-up"].text
+    assert "p25_ms" in flags["noisy-warm-up"].affects
+    shape = np.where(np.arange(20) < 8, 1.0, 1.2)
+    latencies = np.random.default_rng(3).normal(1, 0.002, (5, 20, _CALLS)) * shape[None, :, None] * _CALL_NS
+    both = judged(cut_short, latencies=latencies)["noisy-warm-up"].text
+    assert "slower" in both
+    assert "reached its time limit" in both
+
+
 def test_calls_too_short_for_the_timer_invalidate_the_cell_and_the_advice_is_to_batch(judged: Judged) -> None:
     short = np.full((5, 10, _CALLS), 5_900)
     flags = judged(replace(_CONDITIONS, batch=4), latencies=short)
@@ -196,6 +210,39 @@ def test_a_change_of_environment_between_the_arms_forbids_the_comparison(judged:
     assert flags["invalid-environment"].affects == ("ratio", "p50_ratio")
     assert invalid_rule(tuple(flags.values()))
     assert judged(replace(_CONDITIONS, environment_ids=("a1", "a1"))) == {}
+
+
+@pytest.fixture
+def statistics(rounds_of: Rounds) -> Statistics:
+    return summarise(rounds_of(np.random.default_rng(0).normal(_CALL_NS, 2000, (5, 10, _CALLS))), batch=1)
+
+
+def test_heavy_contention_voids_the_mean_and_the_whole_tail_and_leaves_the_rest(
+    statistics: Statistics, judged: Judged
+) -> None:
+    found = void(statistics, tuple(judged(run_delay_ns=0.75).values()))
+    for name in ("mean_ms", "throughput_per_s", "p90_ms", "p95_ms", "p99_ms"):
+        estimate = getattr(found, name)
+        assert (estimate.value, estimate.interval, estimate.reason) == (None, None, "not valid: invalid-contention")
+    kept = ("calls", "rounds", "p25_ms", "p50_ms", "min_ms", "warm_up")
+    assert [getattr(found, name) for name in kept] == [getattr(statistics, name) for name in kept]
+
+
+def test_flags_that_only_warn_or_reject_the_whole_cell_void_no_number(statistics: Statistics, judged: Judged) -> None:
+    noisy = judged(run_delay_ns=0.1, major_faults=1)
+    assert noisy
+    assert void(statistics, tuple(noisy.values())) == statistics
+    rejected = judged(replace(_CONDITIONS, cpu_quota_cores=0.5, effective_cpus=1, environment_ids=("a1", "b2")))
+    assert rejected.keys() == {"invalid-limit-not-applied", "invalid-environment"}
+    assert void(statistics, tuple(rejected.values())) == statistics
+
+
+def test_voiding_leaves_the_minimum_which_is_a_plain_number(statistics: Statistics) -> None:
+    flag = Flag(name="invalid-contention", text="", affects=("min_ms", "p99_ms", "p50_ratio"))
+    found = void(statistics, (flag,))
+    assert found.min_ms == statistics.min_ms
+    assert found.p99_ms.value is None
+    assert found.mean_ms == statistics.mean_ms
 
 
 def test_the_reference_documentation_lists_every_flag() -> None:

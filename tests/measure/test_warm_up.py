@@ -10,7 +10,7 @@ import pytest
 
 from bench.core.cell import Measurement
 from bench.core.clock import FakeClock
-from bench.measure.warm_up import WarmUp, classify, has_settled, warm_up
+from bench.measure.warm_up import WarmUp, classify, has_settled, steady_rounds, warm_up
 
 _BLOCKS = 60
 _INDEX = np.arange(_BLOCKS)
@@ -72,8 +72,16 @@ def test_a_disturbance_of_one_process_is_not_a_warm_up_of_the_code() -> None:
     assert classify(p25s) == ("flat", 0)
 
 
-def test_too_few_blocks_to_judge_are_flat() -> None:
-    assert classify([3.0, 2.0, 1.0, 1.0, 1.0]) == ("flat", 0)
+def test_too_few_blocks_to_judge_are_not_called_flat() -> None:
+    assert classify([3.0, 2.0, 1.0, 1.0, 1.0]) == ("not judged", 0)
+    assert classify(np.ones((5, 5))) == ("not judged", 0)
+    assert classify(np.ones(6)) == ("flat", 0)
+
+
+def test_a_quick_run_keeps_all_its_blocks_and_does_not_claim_flatness(rounds_of: Callable[..., Any]) -> None:
+    rounds = rounds_of(np.full((2, 5, 20), 1_000_000))
+    assert steady_rounds(rounds) == ("not judged", rounds)
+    assert steady_rounds([]) == ("not judged", [])
 
 
 def _run(latency_ns_of: Callable[[int], int], measurement: Measurement) -> WarmUp:
