@@ -41,7 +41,7 @@ FLAGS: Mapping[str, str] = {
     "invalid-contention": "waiting for a processor more than 20 % of the time: only p25 and p50 mean something",
     "invalid-too-fast": "a call is shorter than 100 readings of the timer",
     "invalid-clock": "the clock went back",
-    "invalid-caching": "changing the input from call to call makes it more than 10 % slower",
+    "invalid-caching": "more than 10 % slower on inputs that are new to the process",
     "invalid-environment": "the environment changed between a cell and its reference, or between rounds",
     "invalid-limit-not-applied": "more processor time was used than the quota allows, and nothing was throttled",
 }
@@ -305,7 +305,7 @@ def _caching(evidence: _Evidence) -> list[Flag]:
     if ratio is None or ratio.interval is None or ratio.interval.low <= _CACHING_RATIO:
         return []
     text = (
-        f"{ratio.value:.2f} times as slow when the input changes from call to call: answers are remembered by input"
+        f"{ratio.value:.2f} times as slow on an input that is new to the process: answers are remembered by input"
         " (or the inputs do not fit the processor's cache); turn caching off, or measure with varying inputs"
     )
     return [Flag(name="invalid-caching", text=text, affects=(*ALL, *RATIOS))]

@@ -97,12 +97,14 @@ def speed_up(row: Row) -> Estimate:
 
 
 def p99_text(row: Row) -> str:
-    """The 99th percentile where there is evidence for it, else how many calls it would take."""
+    """The 99th percentile where there is evidence for it, else how many calls it would take, or that it is void."""
     statistics = row.record.statistics
     if statistics is None:
         return NOTHING
     if statistics.p99_ms.value is not None:
         return format_ms(statistics.p99_ms.value)
+    if statistics.p99_ms.reason.startswith("not valid"):
+        return "not valid"
     needed = _CALLS_NEEDED.search(statistics.p99_ms.reason)
     return f"needs ~{needed[1]} calls" if needed else "no evidence"
 

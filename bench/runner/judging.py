@@ -18,7 +18,7 @@ from bench.core.results import (
     Statistics,
 )
 from bench.limits import limiter_label
-from bench.measure.flags import Conditions, distinct_input_ratio, invalid_rule, judge
+from bench.measure.flags import Conditions, distinct_input_ratio, invalid_rule, judge, void
 from bench.measure.statistics import summarise
 
 from .checks import Checked
@@ -66,7 +66,10 @@ def measured_record(
     """The record of a cell that ran, however far it came."""
     cell = run.prepared.cell
     statistics = summarise(run.blocks, cell.batch) if run.blocks else None
-    flags = () if statistics is None else judge(run.blocks, statistics, _conditions(scene, run))
+    flags: tuple[Flag, ...] = ()
+    if statistics is not None:
+        flags = judge(run.blocks, statistics, _conditions(scene, run))
+        statistics = void(statistics, flags)
     return Record(
         run_id=scene.run_id,
         cell=cell,
@@ -128,6 +131,7 @@ def _conditions(scene: Scene, run: CellRun) -> Conditions:
         machine_cpus=scene.machine_cpus,
         cpu_quota_cores=cell.limits.cpu_quota_cores,
         batch=cell.batch,
+        settled=all(result.settled for result in run.rounds),
         timer_ns=scene.timer_ns,
         distinct_input_ratio=distinct_input_ratio(visits) if visits else None,
         environment_ids=run.environment_ids,

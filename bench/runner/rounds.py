@@ -120,30 +120,28 @@ class Round:
     def _warm_up(self, seats: Sequence[_Seat]) -> None:
         """One after the other: a worker that warms up beside a neighbour settles at the wrong speed."""
         measurement = msgspec.to_builtins(self._measurement)
-        with self._timeline.spend("warm-up"):
-            for seat in seats:
-                rotate = seat.prepared.cell.has_varied_inputs
-                body = self._ask(seat, "warm", {"measurement": measurement, "rotate": rotate})
-                if body is not None:
-                    seat.result = replace(seat.result, warm_up_s=body["warm_up_s"], settled=body["settled"])
-                    seat.calls = calls_per_block(
-                        body["estimate_ns"], self._measurement, inputs=seat.inputs if rotate else 1
-                    )
+        for seat in seats:
+            rotate = seat.prepared.cell.has_varied_inputs
+            body = self._ask(seat, "warm", {"measurement": measurement, "rotate": rotate})
+            if body is not None:
+                self._timeline.credit("warm-up", body["warm_up_s"])
+                seat.result = replace(seat.result, warm_up_s=body["warm_up_s"], settled=body["settled"])
+                inputs = seat.inputs if rotate else 1
+                seat.calls = calls_per_block(body["estimate_ns"], self._measurement, inputs=inputs)
 
     def _time_blocks(self, seats: Sequence[_Seat], between_blocks: Callable[[], None]) -> None:
         orders = block_orders(len(seats), self._measurement.blocks, self._measurement.seed + self._index)
         for block_index, order in enumerate(orders):
             for position in order:
-                with self._timeline.spend("timed"):
-                    self._time_block(seats[position], block_index)
+                self._time_block(seats[position], block_index)
             between_blocks()
-        with self._timeline.spend("timed"):
-            for seat in seats:
-                self._time_first_visits(seat)
+        for seat in seats:
+            self._time_first_visits(seat)
 
     def _time_block(self, seat: _Seat, block_index: int) -> None:
         body = self._ask(seat, "block", {"calls": seat.calls, "rotate": seat.prepared.cell.has_varied_inputs})
         if body is not None:
+            self._timeline.credit("timed", body["wall_ns"] / 1e9)
             seat.blocks.append(
                 Block(
                     round=self._index,
@@ -164,6 +162,7 @@ class Round:
             return
         body = self._ask(seat, "distinct", {})
         if body is not None:
+            self._timeline.credit("timed", sum(body["latencies_ns"]) / 1e9)
             seat.result = replace(seat.result, first_visits_ns=tuple(body["latencies_ns"]))
 
     def _finish(self, seats: Sequence[_Seat]) -> None:
