@@ -55,16 +55,17 @@ class Round:
         self._check = check
 
     def run(self, cells: Sequence[Prepared], between_blocks: Callable[[], None]) -> list[RoundOfCell]:
-        """The results in the order of `cells`; every child is gone when it returns or raises."""
+        """The results in the order of `cells`; every child is on its way out when it returns."""
         seats = [_Seat(prepared, self._index) for prepared in cells]
         try:
             self._open(seats)
             self._check_outputs(seats)
+            self._crew.await_released()
             self._warm_up(seats)
             self._time_blocks(seats, between_blocks)
             self._finish(seats)
         finally:
-            self._crew.dismiss(seat.child for seat in seats if seat.child is not None)
+            self._crew.release(seat.child for seat in seats if seat.child is not None)
         return [replace(seat.result, blocks=tuple(seat.blocks)) for seat in seats]
 
     def _open(self, seats: Sequence[_Seat]) -> None:

@@ -138,6 +138,10 @@ class Supervisor:
         assert child.death is not None  # noqa: S101  the line above waits for it
         return child.death
 
+    def release(self, child: Child, *, grace_s: float = 2.0) -> None:
+        """`stop` without waiting: the child ends while others are listened to; `stop_all` waits for it."""
+        child.leave(grace_s)
+
     def stop_all(self, children: Sequence[Child], *, grace_s: float = 2.0) -> None:
         """`stop` for several children side by side: unmapping a framework takes each of them a while."""
         for child in children:
