@@ -48,7 +48,7 @@ def test_a_reader_that_never_reads_does_not_hide_that_cells_are_not_ok(
     told = bench_process(
         "run", "mine.py:build", form, "--no-report", script='"$@" 2> errors.txt | true; echo "${PIPESTATUS[0]}"'
     )
-    assert told.out == "3\n"
+    assert told.out == "5\n"
     assert "Traceback" not in (tmp_path / "errors.txt").read_text()
 
 
@@ -67,7 +67,7 @@ def test_closed_streams_are_no_errors_and_what_is_open_gets_only_its_own(
 ) -> None:
     (tmp_path / "mine.py").write_text("")
     told = bench_process("run", "mine.py:build", "--json", "--no-report", script=f'"$@" {closed}; exit $?')
-    assert told.code == 3
+    assert told.code == 5
     (run,) = run_paths(tmp_path / "results")
     if ">&-" in closed.replace("2>&-", ""):
         assert told.out == ""
