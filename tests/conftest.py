@@ -24,7 +24,11 @@ Things = dict[object, str]  # what is there, and how to call it in a message
 
 
 def pytest_configure() -> None:
-    """Let orphans become our children, so that a process whose parent died is still seen."""
+    """Let orphans become our children, so that a process whose parent died is still seen; and let what we start obey
+    signals, also where these tests run as a shell's background job, which ignores some for all its children."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
