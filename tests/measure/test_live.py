@@ -56,8 +56,8 @@ for line in sys.stdin:
     print(json.dumps({"latencies_ns": latencies_ns, "wall_ns": wall_ns, **asdict(reader.stop())}), flush=True)
 """
 #: A virtual processor may have two speeds, 7 % apart, as its twin on the host is idle or not; nothing here can tell.
-_ATTEMPTS = 3
 _TWO_SPEEDS = 0.10
+_ATTEMPTS = 3
 _HOG = "while True: pass"
 _STOPPER = """
 import os, signal, sys, time
