@@ -18,7 +18,7 @@ from bench.formats.saved_model import run_function, serving_function
 from bench.formats.steps import only_step_failures, table_blockers
 
 if TYPE_CHECKING:
-    from bench.core.contracts import Batch
+    from bench.core.contracts import Examples
 
 _NAME = "keras_to_saved_model"
 _HINT = "save the model with model.save('model.keras'), without custom objects; the log holds Keras's own words"
@@ -44,14 +44,14 @@ class KerasToSavedModel:
         return reasons
 
     def apply(
-        self, source: Artifact, options: KerasToSavedModelOptions, out_dir: Path, calibration: Sequence[Batch]
+        self, source: Artifact, options: KerasToSavedModelOptions, out_dir: Path, examples: Examples | None
     ) -> StepResult:
         """Write the directory `saved_model`; its signature uses the canonical names."""
         with only_step_failures(_NAME, source, hint=_HINT):
-            return _convert(source, out_dir, calibration)
+            return _convert(source, out_dir, examples)
 
 
-def _convert(source: Artifact, out_dir: Path, calibration: Sequence[Batch]) -> StepResult:
+def _convert(source: Artifact, out_dir: Path, examples: Examples | None) -> StepResult:
     import keras
     import tensorflow as tf
 
@@ -80,7 +80,7 @@ def _convert(source: Artifact, out_dir: Path, calibration: Sequence[Batch]) -> S
     tf.saved_model.save(holder, str(path), signatures=holder.serve)
 
     reloaded = serving_function(path, inputs, outputs)
-    for batch in check_batches(inputs, calibration):
+    for batch in check_batches(inputs, examples):
         answer = holder.serve(*(tf.constant(batch[spec.name]) for spec in inputs))
         expected = {spec.name: answer[spec.native_name].numpy() for spec in outputs}
         require_sound(_NAME, expected, run_function(reloaded, batch, inputs, outputs))

@@ -17,7 +17,7 @@ from bench.formats.steps import only_step_failures, table_blockers
 from .onnx_interface import name_interface
 
 if TYPE_CHECKING:
-    from bench.core.contracts import Batch
+    from bench.core.contracts import Examples
 
 _NAME = "saved_model_to_onnx"
 _HINT = "an operator may have no ONNX form; the log holds tf2onnx's own words"
@@ -39,14 +39,14 @@ class SavedModelToOnnx:
         return table_blockers(_NAME, source_format)
 
     def apply(
-        self, source: Artifact, options: SavedModelToOnnxOptions, out_dir: Path, calibration: Sequence[Batch]
+        self, source: Artifact, options: SavedModelToOnnxOptions, out_dir: Path, examples: Examples | None
     ) -> StepResult:
         """Write `model.onnx`, named by canonical names; the layout of images stays channels last."""
         with only_step_failures(_NAME, source, hint=_HINT):
-            return _convert(source, out_dir, calibration)
+            return _convert(source, out_dir, examples)
 
 
-def _convert(source: Artifact, out_dir: Path, calibration: Sequence[Batch]) -> StepResult:
+def _convert(source: Artifact, out_dir: Path, examples: Examples | None) -> StepResult:
     import onnx
     import tf2onnx
 
@@ -66,7 +66,7 @@ def _convert(source: Artifact, out_dir: Path, calibration: Sequence[Batch]) -> S
     path = out_dir / "model.onnx"
     onnx.save(model, path)
 
-    batches = check_batches(inputs, calibration)
+    batches = check_batches(inputs, examples)
     for batch, answer in zip(batches, run_onnx(path, batches, inputs, outputs), strict=True):
         require_sound(_NAME, run_function(serve, batch, source.inputs, source.outputs), answer)
     variables = serve.get_concrete_function().captured_inputs

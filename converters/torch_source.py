@@ -12,7 +12,7 @@ from bench.formats.examples import trace_batch
 from bench.formats.torch_module import load_torch_module
 
 if TYPE_CHECKING:
-    from bench.core.contracts import Array, Batch
+    from bench.core.contracts import Array, Batch, Examples
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,10 +26,10 @@ class TorchSource:
     outputs: tuple[TensorSpec, ...]
 
 
-def load_source(source: Artifact, calibration: Sequence[Batch]) -> TorchSource:
+def load_source(source: Artifact, examples: Examples | None) -> TorchSource:
     """Load the module and call it once; its inputs are passed by position."""
     module = load_torch_module(Path(source.path))
-    example = tensors(source.inputs, trace_batch(source.inputs, calibration))
+    example = tensors(source.inputs, trace_batch(source.inputs, examples))
     return TorchSource(
         module=module,
         example=example,

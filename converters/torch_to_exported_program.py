@@ -15,7 +15,7 @@ from bench.formats.steps import only_step_failures, table_blockers
 from .torch_source import load_source, run_module
 
 if TYPE_CHECKING:
-    from bench.core.contracts import Batch
+    from bench.core.contracts import Examples
 
 _NAME = "torch_to_exported_program"
 _HINT = "the network's Python may depend on values, which torch.export cannot follow; the log holds torch's own words"
@@ -40,17 +40,17 @@ class TorchToExportedProgram:
         source: Artifact,
         options: TorchToExportedProgramOptions,
         out_dir: Path,
-        calibration: Sequence[Batch],
+        examples: Examples | None,
     ) -> StepResult:
         """Write `model.pt2`, called like the module: inputs by position, the answer of the same structure."""
         with only_step_failures(_NAME, source, hint=_HINT):
-            return _convert(source, out_dir, calibration)
+            return _convert(source, out_dir, examples)
 
 
-def _convert(source: Artifact, out_dir: Path, calibration: Sequence[Batch]) -> StepResult:
+def _convert(source: Artifact, out_dir: Path, examples: Examples | None) -> StepResult:
     import torch
 
-    torch_source = load_source(source, calibration)
+    torch_source = load_source(source, examples)
     # DYNAMIC lets torch find the range, and fails where the network fixes the size; a Dim with a range of ours is
     # refused as soon as the network has a limit of its own, such as a table of positions.
     shapes = tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in torch_source.dimensions)
@@ -62,7 +62,7 @@ def _convert(source: Artifact, out_dir: Path, calibration: Sequence[Batch]) -> S
 
     loaded = torch.export.load(path)
     module = loaded.module()
-    for batch in check_batches(source.inputs, calibration):
+    for batch in check_batches(source.inputs, examples):
         expected = run_module(torch_source.module, batch, source.inputs, torch_source.outputs)
         require_sound(_NAME, expected, run_module(module, batch, source.inputs, torch_source.outputs))
     changes = (

@@ -18,7 +18,7 @@ from .onnx_interface import name_interface
 from .torch_source import TorchSource, load_source, run_module
 
 if TYPE_CHECKING:
-    from bench.core.contracts import Batch
+    from bench.core.contracts import Examples
 
 _NAME = "torch_to_onnx"
 _HINT = "try the option exporter: legacy (or dynamo, if that was it); the log holds torch's own words"
@@ -43,17 +43,17 @@ class TorchToOnnx:
         return table_blockers(_NAME, source_format)
 
     def apply(
-        self, source: Artifact, options: TorchToOnnxOptions, out_dir: Path, calibration: Sequence[Batch]
+        self, source: Artifact, options: TorchToOnnxOptions, out_dir: Path, examples: Examples | None
     ) -> StepResult:
         """Write `model.onnx` (from 2 GB on with `model.onnx.data` beside it), named by canonical names."""
         with only_step_failures(_NAME, source, hint=_HINT):
-            return _convert(source, options, out_dir, calibration)
+            return _convert(source, options, out_dir, examples)
 
 
-def _convert(source: Artifact, options: TorchToOnnxOptions, out_dir: Path, calibration: Sequence[Batch]) -> StepResult:
+def _convert(source: Artifact, options: TorchToOnnxOptions, out_dir: Path, examples: Examples | None) -> StepResult:
     import onnx
 
-    torch_source = load_source(source, calibration)
+    torch_source = load_source(source, examples)
     path = out_dir / "model.onnx"
     export = _export_dynamo if options.exporter == "dynamo" else _export_legacy
     export(torch_source, path)
@@ -62,7 +62,7 @@ def _convert(source: Artifact, options: TorchToOnnxOptions, out_dir: Path, calib
     onnx.save(model, path)
 
     inputs, outputs = _without_natives(source.inputs), _without_natives(source.outputs)
-    batches = check_batches(inputs, calibration)
+    batches = check_batches(inputs, examples)
     for batch, answer in zip(batches, run_onnx(path, batches, inputs, outputs), strict=True):
         require_sound(_NAME, run_module(torch_source.module, batch, inputs, torch_source.outputs), answer)
     changes = (

@@ -16,7 +16,7 @@ from bench.formats.steps import count_changes, only_step_failures, table_blocker
 from .frozen_graph import FILE_NAME, operator_counts, read_graph, run_graph
 
 if TYPE_CHECKING:
-    from bench.core.contracts import Batch
+    from bench.core.contracts import Examples
 
 _NAME = "freeze"
 _HINT = "give it a SavedModel that TensorFlow can load and serve; the log holds TensorFlow's own words"
@@ -36,15 +36,13 @@ class Freeze:
         """What the table line says is missing."""
         return table_blockers(_NAME, source_format)
 
-    def apply(
-        self, source: Artifact, options: FreezeOptions, out_dir: Path, calibration: Sequence[Batch]
-    ) -> StepResult:
+    def apply(self, source: Artifact, options: FreezeOptions, out_dir: Path, examples: Examples | None) -> StepResult:
         """Write `model.pb`; its answers were seen to be as sound as the source's."""
         with only_step_failures(_NAME, source, hint=_HINT):
-            return _freeze(source, out_dir, calibration)
+            return _freeze(source, out_dir, examples)
 
 
-def _freeze(source: Artifact, out_dir: Path, calibration: Sequence[Batch]) -> StepResult:
+def _freeze(source: Artifact, out_dir: Path, examples: Examples | None) -> StepResult:
     serve = serving_function(Path(source.path), source.inputs, source.outputs)
     before = operator_counts(read_saved_model(Path(source.path)).meta_graphs[0].graph_def)
     frozen = frozen_function(serve, lower_control_flow=True)
@@ -54,7 +52,7 @@ def _freeze(source: Artifact, out_dir: Path, calibration: Sequence[Batch]) -> St
     path.write_bytes(frozen.graph.as_graph_def().SerializeToString(deterministic=True))
 
     graph = read_graph(path)
-    batches = check_batches(inputs, calibration)
+    batches = check_batches(inputs, examples)
     for batch, answer in zip(batches, run_graph(graph, batches, inputs, outputs), strict=True):
         require_sound(_NAME, run_function(serve, batch, source.inputs, source.outputs), answer)
     changes = count_changes(before, operator_counts(graph), source.size_bytes, path.stat().st_size)

@@ -14,7 +14,7 @@ from bench.formats.examples import check_batches, require_sound
 from bench.formats.steps import count_changes
 
 if TYPE_CHECKING:
-    from bench.core.contracts import Array, Batch
+    from bench.core.contracts import Array, Batch, Examples
 
 FILE_NAME = "model.pb"
 
@@ -52,12 +52,12 @@ def run_graph(
 
 
 def save_checked(
-    step: str, source: Artifact, before: Any, after: Any, out_dir: Path, calibration: Sequence[Batch]
+    step: str, source: Artifact, before: Any, after: Any, out_dir: Path, examples: Examples | None
 ) -> StepResult:
     """Write the graph `after` that a step made of `before`, read it back, and run both on tiny batches."""
     path = out_dir / FILE_NAME
     path.write_bytes(after.SerializeToString(deterministic=True))
-    batches = check_batches(source.inputs, calibration)
+    batches = check_batches(source.inputs, examples)
     expected = run_graph(before, batches, source.inputs, source.outputs)
     made = run_graph(read_graph(path), batches, source.inputs, source.outputs)
     for reference, answer in zip(expected, made, strict=True):

@@ -17,7 +17,7 @@ from bench.formats.onnx_file import EXTERNAL_DATA_FROM_BYTES, model_size_bytes, 
 from bench.formats.steps import count_changes, only_step_failures, table_blockers
 
 if TYPE_CHECKING:
-    from bench.core.contracts import Batch
+    from bench.core.contracts import Examples
 
 _NAME = "quantize_dynamic"
 _HINT = "give it an ONNX file that ONNX Runtime can open; the log holds the library's own words"
@@ -43,15 +43,15 @@ class QuantizeDynamic:
         return table_blockers(_NAME, source_format)
 
     def apply(
-        self, source: Artifact, options: QuantizeDynamicOptions, out_dir: Path, calibration: Sequence[Batch]
+        self, source: Artifact, options: QuantizeDynamicOptions, out_dir: Path, examples: Examples | None
     ) -> StepResult:
         """Write `model.onnx` with the same inputs and outputs and 8-bit weights."""
         with only_step_failures(_NAME, source, hint=_HINT):
-            return _quantize(source, options, out_dir, calibration)
+            return _quantize(source, options, out_dir, examples)
 
 
 def _quantize(
-    source: Artifact, options: QuantizeDynamicOptions, out_dir: Path, calibration: Sequence[Batch]
+    source: Artifact, options: QuantizeDynamicOptions, out_dir: Path, examples: Examples | None
 ) -> StepResult:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -74,7 +74,7 @@ def _quantize(
     )
     after = operator_counts(onnx.load(path, load_external_data=False))
     _require_quantized(source, before, after)
-    batches = check_batches(source.inputs, calibration)
+    batches = check_batches(source.inputs, examples)
     expected = run_onnx(Path(source.path), batches, source.inputs, source.outputs)
     for reference, answer in zip(expected, run_onnx(path, batches, source.inputs, source.outputs), strict=True):
         require_sound(_NAME, reference, answer)

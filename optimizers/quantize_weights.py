@@ -16,7 +16,7 @@ from bench.formats.steps import only_step_failures, table_blockers
 from .frozen_graph import node_names, operator_counts, read_graph, save_checked
 
 if TYPE_CHECKING:
-    from bench.core.contracts import Batch
+    from bench.core.contracts import Examples
 
 _NAME = "quantize_weights"
 _HINT = "give it a frozen graph that runs (the step freeze makes one); the log holds TensorFlow's own words"
@@ -51,13 +51,13 @@ class QuantizeWeights:
         return reasons
 
     def apply(
-        self, source: Artifact, options: QuantizeWeightsOptions, out_dir: Path, calibration: Sequence[Batch]
+        self, source: Artifact, options: QuantizeWeightsOptions, out_dir: Path, examples: Examples | None
     ) -> StepResult:
         """Write `model.pb` with the same inputs and outputs and 8-bit constants."""
         with only_step_failures(_NAME, source, hint=_HINT):
             graph = read_graph(Path(source.path))
             quantized = _quantized(_folded(graph, source) if options.fold else graph, source, options.minimum_size)
-            return save_checked(_NAME, source, graph, quantized, out_dir, calibration)
+            return save_checked(_NAME, source, graph, quantized, out_dir, examples)
 
 
 def _has_entry_point() -> bool:

@@ -14,7 +14,7 @@ from bench.formats.steps import only_step_failures, table_blockers
 from .frozen_graph import node_names, read_graph, save_checked
 
 if TYPE_CHECKING:
-    from bench.core.contracts import Batch
+    from bench.core.contracts import Examples
 
 _NAME = "strip"
 _HINT = "give it a frozen graph that runs; the log holds TensorFlow's own words"
@@ -37,11 +37,11 @@ class Strip:
         """What the table line says is missing."""
         return table_blockers(_NAME, source_format)
 
-    def apply(self, source: Artifact, options: StripOptions, out_dir: Path, calibration: Sequence[Batch]) -> StepResult:
+    def apply(self, source: Artifact, options: StripOptions, out_dir: Path, examples: Examples | None) -> StepResult:
         """Write `model.pb` with the same inputs and outputs, and fewer nodes where there was anything to remove."""
         with only_step_failures(_NAME, source, hint=_HINT):
             graph = read_graph(Path(source.path))
-            return save_checked(_NAME, source, graph, _stripped(graph, source), out_dir, calibration)
+            return save_checked(_NAME, source, graph, _stripped(graph, source), out_dir, examples)
 
 
 def _stripped(graph: Any, source: Artifact) -> Any:

@@ -11,10 +11,12 @@ from bench.core.canonical import digest
 from bench.core.cell import StepCall
 
 
-def step_key(source: Artifact, step: StepCall, versions: Sequence[tuple[str, str]], *, inputs_sha256: str = "") -> str:
+def step_key(
+    source: Artifact, step: StepCall, versions: Sequence[tuple[str, str]], *, examples_sha256: str = ""
+) -> str:
     """The key of applying `step` to `source` with these package versions, in any order.
 
-    `inputs_sha256` is the hash of the calibration inputs of a step that reads them. Where the source lies and what
+    `examples_sha256` is the hash of the samples that a step learned from. Where the source lies and what
     made it do not matter; what is in it, its format and its signature do.
     """
     return digest(
@@ -26,6 +28,6 @@ def step_key(source: Artifact, step: StepCall, versions: Sequence[tuple[str, str
             "outputs": [asdict(spec) for spec in source.outputs],
             "step": asdict(step),
             "versions": sorted(versions),
-            "calibration": inputs_sha256,
+            "examples": examples_sha256,
         }
     )

@@ -179,7 +179,7 @@ class Store:
         self, key: str, result: StepResult, lineage: Sequence[LineageStep], workspace: Workspace, notes: list[str]
     ) -> Artifact:
         if lineage:
-            lineage = (*lineage[:-1], replace(lineage[-1], changes=result.changes))
+            lineage = (*lineage[:-1], replace(lineage[-1], changes=result.changes, notes=result.notes))
         with disk_errors(self.root):
             content_id, relative = self._accept(Path(os.path.abspath(result.path)), workspace, notes)
             content = self._contents.path(content_id)

@@ -12,6 +12,11 @@ FORMATS = (
     "onnx",  # .onnx file, external data beside it inside one directory
     "torch_module",  # directory: module.json names a zoo factory, weights.safetensors holds the tensors
     "exported_program",  # .pt2
+    "torchscript",  # .ts archive of TorchScript
+    "aot_inductor",  # .pt2 package of native code made by AOTInductor, for one kind of CPU
+    "tflite",  # .tflite flatbuffer
+    "openvino_ir",  # .xml with the weights in a .bin beside it
+    "tensorrt_engine",  # .engine, for the GPU architectures it was built for
     "python_callable",  # path.py:function
     "null",  # a JSON file that tells the null adapter what to imitate
 )
@@ -57,6 +62,7 @@ class LineageStep:
     source_id: str
     versions: tuple[tuple[str, str], ...]
     changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
     duration_s: float = 0.0
 
 

@@ -44,6 +44,7 @@ class ModelRef:
     location: str
     format: str = ""  # of a path; empty for zoo models, which offer several
     inputs_path: str = ""  # the user's own .npz/.npy/.jsonl
+    examples_path: str = ""  # the same, for steps that learn
     options: Options = ()
     trusted: bool = False
 
@@ -122,6 +123,9 @@ def _identity(cell: Cell) -> dict[str, Any]:
     model = identity["model"]
     del model["trusted"]
     model["inputs_path"] = PurePath(model["inputs_path"]).name
+    examples_path = model.pop("examples_path")  # came later: an id must not change where it is not used
+    if examples_path:
+        model["examples_path"] = PurePath(examples_path).name
     if cell.model.kind == "path":
         model["location"] = PurePath(model["location"]).name
     return identity

@@ -23,21 +23,36 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Examples:
+    """Real samples that a step may learn from, none of which any variant is judged on.
+
+    `inputs` by canonical name with the sample as first axis; `labels`, one per sample, where the model has them.
+    """
+
+    inputs: Batch
+    labels: Array | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StepResult:
-    """What a step or a zoo build made inside its `out_dir`: the path of the model and its signature."""
+    """What a step or a zoo build made inside its `out_dir`: the path of the model and its signature.
+
+    `notes` are sentences that everyone who reads a number of this model must know.
+    """
 
     format: str
     path: Path
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Step(Protocol):
     """An optimizer (same format in and out) or a converter.
 
     `Options` is a frozen dataclass with defaults, validated in the parent. `apply` reads only `source` and
-    `calibration`, writes only in `out_dir`, gives the same meaning for the same input, and raises only StepFailed.
+    `examples`, writes only in `out_dir`, gives the same meaning for the same input, and raises only StepFailed.
     """
 
     Options: ClassVar[type[Any]]
@@ -46,8 +61,8 @@ class Step(Protocol):
         """Reasons why this host cannot apply the step, each with the way out; empty when it can."""
         ...
 
-    def apply(self, source: Artifact, options: Any, out_dir: Path, calibration: Sequence[Batch]) -> StepResult:
-        """Make the new model; `calibration` are batches that are never the ones it is judged on."""
+    def apply(self, source: Artifact, options: Any, out_dir: Path, examples: Examples | None) -> StepResult:
+        """Make the new model; `examples` are given to steps whose table line says `learns_from`, None to others."""
         ...
 
 
@@ -79,7 +94,10 @@ class Adapter(Protocol):
     Options: ClassVar[type[Any]]
 
     def open(self, artifact: Artifact, *, threads: int, options: Any) -> Session:
-        """Load the model with every thread pool of the runtime sized to `threads`; TargetError says why it cannot."""
+        """Load the model with every thread pool of the runtime sized to `threads`; TargetError says why it cannot.
+
+        ExecutionUnavailable when the artifact is whole but nothing on this host can execute it.
+        """
         ...
 
 
@@ -103,6 +121,10 @@ class ZooModel(Protocol):
 
     def sample_inputs(self, *, count: int, batch: int, dimensions: Sequence[Dimension], seed: int) -> Sequence[Batch]:
         """`count` distinct batches of real inputs, equal for equal arguments."""
+        ...
+
+    def examples(self) -> Examples:
+        """Real samples for steps to learn from: none of them is among `sample_inputs` or `labelled`."""
         ...
 
     def labelled(self) -> LabelledSet | None:

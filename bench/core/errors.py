@@ -8,6 +8,7 @@ BenchError
 ├── StepFailed         an optimizer or converter could not do its work
 ├── TargetError        the model under measurement: cannot be opened, crashed, hung, out of memory
 ├── HostError          this machine: limits not granted, no memory, no permission
+│   └── ExecutionUnavailable  the model is whole, but no device of this machine can execute it
 ├── StoreError         results or artifacts: damaged, full, locked by another run
 └── Interrupted        a signal asked the run to stop; data is safe
 
@@ -79,6 +80,10 @@ class HostError(BenchError):
 
     exit_code = 3
     culprit = "host"
+
+
+class ExecutionUnavailable(HostError):
+    """The artifact is whole, but no device of this machine can execute it: its cell is skipped, not failed."""
 
 
 class StoreError(BenchError):

@@ -35,12 +35,24 @@ class StepJob:
     step: StepCall
     source: Artifact
     out_dir: str
-    calibration_path: str = ""
+    examples_path: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExamplesJob:
+    """Write the samples that steps may learn from as one .npz file; `dimensions` matter for made-up samples only."""
+
+    kind: Literal["examples"] = "examples"
+    model: ModelRef
+    inputs: tuple[TensorSpec, ...]
+    dimensions: tuple[Dimension, ...]
+    seed: int
+    path: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputsJob:
-    """Write the pool of input batches (and, when asked, calibration batches and the labelled set) as .npz files."""
+    """Write the pool of input batches (and, when asked, the labelled set) as .npz files."""
 
     kind: Literal["inputs"] = "inputs"
     model: ModelRef
@@ -67,4 +79,4 @@ class MeasureJob:
     predictions_path: str = ""
 
 
-Job = MembersJob | SourceJob | StepJob | InputsJob | MeasureJob
+Job = MembersJob | SourceJob | StepJob | ExamplesJob | InputsJob | MeasureJob

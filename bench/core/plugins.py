@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from .errors import MatrixError, MissingPackage, PluginError
 
@@ -27,7 +27,12 @@ TABLES: Mapping[str, tuple[str, ...]] = {
 }
 
 #: import name -> the distribution that brings it, where the two differ.
-_DISTRIBUTIONS: Mapping[str, str] = {"sklearn": "scikit-learn"}
+_DISTRIBUTIONS: Mapping[str, str] = {
+    "ai_edge_litert": "ai-edge-litert",
+    "ai_edge_quantizer": "ai-edge-quantizer",
+    "sklearn": "scikit-learn",
+    "tensorrt_rtx": "tensorrt-rtx",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +40,8 @@ class PluginSpec:
     """One table line, readable without importing what it names.
 
     `needs` are import names of packages; `accepts` are artifact formats (steps, adapters) and for zoo models the
-    formats offered; `produces` is a step's output format, empty when it keeps the input's.
+    formats offered; `produces` is a step's output format, empty when it keeps the input's; `learns_from` says whether
+    a step must be given examples, with or without labels.
     """
 
     name: str
@@ -45,6 +51,7 @@ class PluginSpec:
     devices: tuple[str, ...] = ("cpu",)
     accepts: tuple[str, ...] = ()
     produces: str = ""
+    learns_from: Literal["", "inputs", "labels"] = ""
 
     def missing_packages(self) -> tuple[str, ...]:
         """Needed packages that are not installed, without importing any."""

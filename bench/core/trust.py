@@ -5,11 +5,11 @@ from __future__ import annotations
 from .errors import RefusedError
 
 #: Only tensors and a fixed operator set.
-DATA_FORMATS = frozenset({"onnx", "torch_module", "null"})
+DATA_FORMATS = frozenset({"onnx", "openvino_ir", "tflite", "torch_module", "null"})
 #: A graph program: its operators may read and write files. Run in a process tree of its own, not a security boundary.
 PROGRAM_FORMATS = frozenset({"keras", "saved_model", "frozen_graph"})
-#: Loading it runs arbitrary Python.
-CODE_FORMATS = frozenset({"exported_program", "python_callable"})
+#: Loading it can run arbitrary code: Python, or machine code.
+CODE_FORMATS = frozenset({"aot_inductor", "exported_program", "python_callable", "tensorrt_engine", "torchscript"})
 
 
 def require_trust(format: str, location: str, *, trusted: bool) -> None:

@@ -12,7 +12,7 @@ from bench.core.artifact import TensorSpec
 from bench.core.errors import StepFailed
 
 if TYPE_CHECKING:
-    from bench.core.contracts import Array, Batch
+    from bench.core.contracts import Array, Batch, Examples
 
 #: Tracing fixes sizes 0 and 1 for good, so a dynamic dimension is traced with at least two.
 TRACE_BATCH = 2
@@ -20,18 +20,33 @@ _TRACE_SIZE = 32  # of a named dimension that is not the batch: enough for most 
 _SIZE_STEP = 8  # two dimensions of different names never get the same size, or tracing could take them for one
 
 
-def trace_batch(inputs: Sequence[TensorSpec], calibration: Sequence[Batch]) -> dict[str, Array]:
+def trace_batch(inputs: Sequence[TensorSpec], examples: Examples | None) -> dict[str, Array]:
     """One batch in which every named dimension is at least two; made from real samples where there are any."""
-    if calibration:
-        return _resized(inputs, calibration[0], TRACE_BATCH)
+    if examples is not None:
+        return _resized(inputs, examples.inputs, TRACE_BATCH)
     return _made_up(inputs, batch=TRACE_BATCH, size=_TRACE_SIZE)
 
 
-def check_batches(inputs: Sequence[TensorSpec], calibration: Sequence[Batch]) -> list[dict[str, Array]]:
+def check_batches(inputs: Sequence[TensorSpec], examples: Examples | None) -> list[dict[str, Array]]:
     """Batches of one and of three samples: other sizes than `trace_batch`, so that a size fixed by tracing shows."""
-    if calibration:
-        return [_resized(inputs, calibration[-1], batch) for batch in (1, 3)]
+    if examples is not None:
+        return [_resized(inputs, examples.inputs, batch) for batch in (1, 3)]
     return [_made_up(inputs, batch=1, size=_TRACE_SIZE), _made_up(inputs, batch=3, size=_TRACE_SIZE + 2 * _SIZE_STEP)]
+
+
+def batches_of(examples: Examples, inputs: Sequence[TensorSpec], *, size: int, count: int) -> list[dict[str, Array]]:
+    """At most `count` batches of `size` distinct samples, fewer where there are not enough; a fixed first axis in the
+    signature decides over `size`."""
+    import numpy as np
+
+    fixed = next((spec.shape[0] for spec in inputs if spec.shape and isinstance(spec.shape[0], int)), None)
+    size = fixed or size
+    total = len(next(iter(examples.inputs.values())))
+    starts = range(0, total - size + 1, size)[:count]
+    return [
+        {name: np.ascontiguousarray(values[start : start + size]) for name, values in examples.inputs.items()}
+        for start in starts
+    ]
 
 
 def _resized(inputs: Sequence[TensorSpec], batch: Batch, size: int) -> dict[str, Array]:

@@ -77,16 +77,23 @@ class _Resolver:
 
     def _reference_to(self, name: str, section: ModelSection) -> ModelRef:
         inputs = absolute(section.inputs, self._directory) if section.inputs is not None else ""
+        examples = absolute(section.examples, self._directory) if section.examples is not None else ""
         if section.path is not None:
             location = absolute(section.path, self._directory)
             format = detect_format(location)
             trusted = section.trust or is_trusted(location, format, self._trusted)
             return ModelRef(
-                name=name, kind="path", location=location, format=format, inputs_path=inputs, trusted=trusted
+                name=name,
+                kind="path",
+                location=location,
+                format=format,
+                inputs_path=inputs,
+                examples_path=examples,
+                trusted=trusted,
             )
         if section.null is not None:
             return ModelRef(name=name, kind="null", location="null", inputs_path=inputs, options=_options(section.null))
-        return ModelRef(name=name, kind="zoo", location=name, inputs_path=inputs)
+        return ModelRef(name=name, kind="zoo", location=name, inputs_path=inputs, examples_path=examples)
 
     def _chosen(self, section: ModelSection, formats: tuple[str, ...], at: KeyPath) -> tuple[Variant, ...]:
         """The listed variants, or all of the matrix (or, where it defines none, of the standard ones) that fit."""

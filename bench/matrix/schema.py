@@ -164,6 +164,8 @@ class ModelSection(Section):
     """Any model file or directory, or file.py:function; relative to the matrix file."""
     inputs: str | None = None
     """Your own samples: .npz, .npy or .jsonl, relative to the matrix file."""
+    examples: str | None = None
+    """Samples that steps may learn from (calibration, pruning), in the same form; none may be among `inputs`."""
     trust: bool = False
     """You vouch for a format that runs code when it is loaded."""
     null: dict[str, Any] | None = None
@@ -216,7 +218,7 @@ class ModelSection(Section):
         if self.reference is not None and chosen and self.reference not in chosen:
             text = f"{show_value(self.reference)} is not among the variants of this model"
             findings.append(Finding(text=text, at=("reference",), wrong=self.reference, known=chosen))
-        for key, check in (("path", check_model), ("inputs", check_inputs)):
+        for key, check in (("path", check_model), ("inputs", check_inputs), ("examples", check_inputs)):
             written = getattr(self, key)
             if written is not None:
                 findings += [Finding(text=f.text, at=(key,)) for f in check(written, context.directory)]

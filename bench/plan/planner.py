@@ -116,7 +116,7 @@ def _variant_obstacle(model: ModelRef, variant: Variant) -> Outcome | None:
                 f"list only fitting variants under models.{model.name}.variants",
                 "matrix",
             )
-        return _chain_obstacle(variant) or _missing("adapters", variant.adapter)
+        return _chain_obstacle(model, variant) or _missing("adapters", variant.adapter)
 
     return _asked(question)
 
@@ -125,14 +125,28 @@ def _formats_offered(model: ModelRef) -> tuple[str, ...]:
     return plugins.lookup("models", "null" if model.kind == "null" else model.location).accepts
 
 
-def _chain_obstacle(variant: Variant) -> Outcome | None:
+def _chain_obstacle(model: ModelRef, variant: Variant) -> Outcome | None:
     format = variant.source
     for call in variant.steps:
-        obstacle = _missing("steps", call.name) or _step_obstacle(call, format)
+        obstacle = _missing("steps", call.name) or _examples_obstacle(model, call) or _step_obstacle(call, format)
         if obstacle:
             return obstacle
         format = plugins.lookup("steps", call.name).produces or format
     return None
+
+
+def _examples_obstacle(model: ModelRef, call: StepCall) -> Outcome | None:
+    """A step must not learn from the samples it is judged on, so the user's `inputs` alone are not enough."""
+    learns_from = plugins.lookup("steps", call.name).learns_from
+    made_up = model.kind == "path" and not model.inputs_path and learns_from == "inputs"
+    if not learns_from or model.examples_path or model.kind == "zoo" or made_up:
+        return None
+    what = "labelled samples" if learns_from == "labels" else "samples"
+    return _skipped(
+        f"{call.name} learns from {what} that are not its inputs, and {model.name} has none",
+        f"name a file under models.{model.name}.examples",
+        "matrix",
+    )
 
 
 def _step_obstacle(call: StepCall, format: str) -> Outcome | None:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from bench.core.cell import Limits
+from bench.core.errors import ExecutionUnavailable
 from bench.core.files import write_atomic
 from bench.core.job import Job
 from bench.core.results import Outcome
@@ -144,7 +145,7 @@ def outcome_of(reply: ChildError | Death) -> Outcome:
     """A reply that is no answer, as the cell's outcome in words."""
     if isinstance(reply, ChildError):
         return Outcome(
-            status=reply.status,
+            status="skipped" if reply.type == ExecutionUnavailable.__name__ else reply.status,
             reason=reply.message,
             hint=reply.hint,
             culprit=reply.culprit,

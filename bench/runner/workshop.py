@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,12 +10,13 @@ from pathlib import Path
 import msgspec
 
 from bench.artifacts import Site, Store, step_key
+from bench.core import plugins
 from bench.core.artifact import Artifact, LineageStep
 from bench.core.canonical import digest
-from bench.core.cell import Cell, Dimension, ModelRef, StepCall
+from bench.core.cell import Cell, ModelRef
 from bench.core.contracts import StepResult
-from bench.core.errors import BenchError, Interrupted, RefusedError
-from bench.core.job import InputsJob, Job, MembersJob, SourceJob, StepJob
+from bench.core.errors import BenchError, Interrupted, RefusedError, StepFailed
+from bench.core.job import ExamplesJob, InputsJob, Job, MembersJob, SourceJob, StepJob
 from bench.core.results import Outcome
 from bench.formats.detect import split_callable
 from bench.supervise import Answer, Child, Ticket
@@ -24,46 +25,24 @@ from .crew import Crew, Question, Reply, outcome_of
 from .prepared import Pool, Prepared
 from .provenance import versions_of
 from .watch import Watcher
+from .wishes import Chain, ExamplesWish, PoolWish, Wish, chain_of, pool_wish, wishes
+
+_EXAMPLES_SEED_OFFSET = 1_000_003  # made-up examples are never the inputs that variants are judged on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Chain:
-    """An artifact to be made: a model in its source format, with the first so many steps of a variant applied."""
-
-    model: ModelRef
-    source: str
-    steps: tuple[StepCall, ...] = ()
-
-    @property
-    def before(self) -> Chain | None:
-        """What must be there first."""
-        return replace(self, steps=self.steps[:-1]) if self.steps else None
-
-    def __str__(self) -> str:
-        return " > ".join((self.model.name, self.source, *(step.name for step in self.steps)))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PoolWish:
-    """Inputs to be made: they depend on the signature of the model's reference source, not on the variant."""
-
-    before: Chain
-    batch: int
-    dimensions: tuple[Dimension, ...]
-
-    def __str__(self) -> str:
-        return f"inputs of {self.before.model.name}, batch {self.batch}"
-
-
-Wish = Chain | PoolWish
+class _Examples:
+    path: str
+    sha256: str
+    has_labels: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Running:
     wish: Wish
     child: Child
-    key: str  # of the artifact that a chain makes; a pool has none
-    site: Site | None  # where it is being built; a pool has none
+    key: str  # of the artifact that a chain makes; samples have none
+    site: Site | None  # where it is being built; samples have none
     stack: ExitStack  # what must be given back when the child is done
 
 
@@ -89,12 +68,13 @@ class Workshop:
         self._seed = seed
         self._artifacts: dict[Chain, Artifact | Outcome] = {}
         self._pools: dict[PoolWish, Pool | Outcome] = {}
+        self._examples: dict[ExamplesWish, _Examples | Outcome] = {}
         self._running: dict[Ticket, _Running] = {}
         self._stored_models: dict[ModelRef, ModelRef] = {}
 
     def prepare(self, cells: Sequence[tuple[Cell, Cell]]) -> dict[str, Prepared | Outcome]:
         """Cell id -> what is measured, or why it cannot be, for pairs of (cell, reference of its group)."""
-        todo = list(dict.fromkeys(wish for cell, reference in cells for wish in _wishes(cell, reference)))
+        todo = list(dict.fromkeys(wish for cell, reference in cells for wish in wishes(cell, reference)))
         total = len(todo)
         try:
             while todo or self._running:
@@ -115,8 +95,7 @@ class Workshop:
         """Begin what has all it needs while there is room; what is in the store, or cannot be, is settled at once."""
         left: list[Wish] = []
         for wish in todo:
-            before_is_settled = wish.before is None or wish.before in self._artifacts
-            if not before_is_settled or len(self._running) >= self._crew.width:
+            if not all(self._is_settled(need) for need in wish.needs) or len(self._running) >= self._crew.width:
                 left.append(wish)
                 continue
             try:
@@ -145,7 +124,7 @@ class Workshop:
                 job = self._chain_job(wish, site)
             else:
                 site = None
-                job = self._pool_job(wish)
+                job = self._pool_job(wish) if isinstance(wish, PoolWish) else self._examples_job(wish)
             child = self._crew.hire(job, f"build.{digest(repr(wish), length=12)}")
             ticket = self._crew.post(Question(child=child, verb="make"))
             self._running[ticket] = _Running(wish=wish, child=child, key=key, site=site, stack=stack.pop_all())
@@ -161,7 +140,7 @@ class Workshop:
             except BenchError as error:
                 self._settle(running.wish, _outcome_of_error(error))
 
-    def _keep(self, running: _Running, body: dict[str, object]) -> Artifact | Pool:
+    def _keep(self, running: _Running, body: dict[str, object]) -> Artifact | Pool | _Examples:
         duration_s = float(str(body.pop("duration_s")))
         if isinstance(running.wish, PoolWish):
             path, labelled = self._pool_paths(running.wish)
@@ -171,17 +150,26 @@ class Workshop:
                 labelled_path=str(labelled) if body["labels"] else "",
                 metric=str(body["metric"]),
             )
+        if isinstance(running.wish, ExamplesWish):
+            path = self._examples_path(running.wish)
+            return _Examples(path=str(path), sha256=str(body["sha256"]), has_labels=bool(body["has_labels"]))
         assert running.site is not None  # noqa: S101  a chain is built on a site
         result = msgspec.convert(body, StepResult, dec_hook=_path)
         return running.site.keep(result, lineage=self._lineage(running.wish, duration_s))
 
-    def _settle(self, wish: Wish, made: Artifact | Pool | Outcome) -> None:
+    def _settle(self, wish: Wish, made: Artifact | Pool | _Examples | Outcome) -> None:
         if isinstance(wish, Chain):
-            assert not isinstance(made, Pool)  # noqa: S101
+            assert isinstance(made, Artifact | Outcome)  # noqa: S101
             self._artifacts[wish] = made
-        else:
-            assert not isinstance(made, Artifact)  # noqa: S101
+        elif isinstance(wish, PoolWish):
+            assert isinstance(made, Pool | Outcome)  # noqa: S101
             self._pools[wish] = made
+        else:
+            assert isinstance(made, _Examples | Outcome)  # noqa: S101
+            self._examples[wish] = made
+
+    def _is_settled(self, wish: Wish) -> bool:
+        return wish in self._artifacts or wish in self._pools or wish in self._examples
 
     def _artifact(self, chain: Chain) -> Artifact:
         """What was made of a settled chain; _Unmade carries why nothing was."""
@@ -192,7 +180,14 @@ class Workshop:
 
     def _key(self, chain: Chain) -> str:
         if chain.before is not None:
-            return step_key(self._artifact(chain.before), chain.steps[-1], versions_of("steps", chain.steps[-1].name))
+            step = chain.steps[-1]
+            examples = self._learned_from(chain)
+            return step_key(
+                self._artifact(chain.before),
+                step,
+                versions_of("steps", step.name),
+                examples_sha256="" if examples is None else examples.sha256,
+            )
         if chain.model.kind == "path":
             return digest({"model": self._stored(chain.model).location, "as": chain.source})
         name = _zoo_name(chain.model)
@@ -202,8 +197,41 @@ class Workshop:
     def _chain_job(self, chain: Chain, site: Site) -> Job:
         out_dir = str(site.out_dir)
         if chain.before is not None:
-            return StepJob(step=chain.steps[-1], source=self._artifact(chain.before), out_dir=out_dir)
+            examples = self._learned_from(chain)
+            return StepJob(
+                step=chain.steps[-1],
+                source=self._artifact(chain.before),
+                out_dir=out_dir,
+                examples_path="" if examples is None else examples.path,
+            )
         return SourceJob(model=self._stored(chain.model), format=chain.source, out_dir=out_dir)
+
+    def _learned_from(self, chain: Chain) -> _Examples | None:
+        """The samples for the last step of a chain; _Unmade says why there are none, or that they lack labels."""
+        if chain.examples is None:
+            return None
+        made = self._examples[chain.examples]
+        if isinstance(made, Outcome):
+            raise _Unmade(made)
+        step = chain.steps[-1].name
+        if plugins.lookup("steps", step).learns_from == "labels" and not made.has_labels:
+            raise StepFailed(
+                f"{step} learns from labelled samples, and {chain.model.name} has none",
+                hint="name a file with `labels` under `examples:` of the model, or leave the variant out",
+            )
+        return made
+
+    def _examples_job(self, wish: ExamplesWish) -> Job:
+        return ExamplesJob(
+            model=self._stored(wish.before.model),
+            inputs=self._artifact(wish.before).inputs,
+            dimensions=wish.dimensions,
+            seed=self._seed + _EXAMPLES_SEED_OFFSET,
+            path=str(self._examples_path(wish)),
+        )
+
+    def _examples_path(self, wish: ExamplesWish) -> Path:
+        return self._run_dir / "inputs" / f"{digest([repr(wish), self._seed], length=16)}.examples.npz"
 
     def _pool_job(self, wish: PoolWish) -> Job:
         path, labelled = self._pool_paths(wish)
@@ -264,35 +292,17 @@ class Workshop:
 
     def _prepared(self, cell: Cell, reference: Cell) -> Prepared | Outcome:
         try:
-            artifact = self._artifact(_chain(cell))
-            source = self._artifact(replace(_chain(cell), steps=()))
+            artifact = self._artifact(chain_of(cell, reference))
+            source = self._artifact(replace(chain_of(cell, reference), steps=()))
         except _Unmade as unmade:
             return unmade.outcome
-        pool = self._pools[_pool_wish(cell, reference)]
+        pool = self._pools[pool_wish(cell, reference)]
         if isinstance(pool, Outcome):
             return pool
         return Prepared(cell=cell, artifact=artifact, pool=pool, source_sha256=source.id)
 
     def _what_runs(self) -> str:
         return ", ".join(str(running.wish) for running in self._running.values())
-
-
-def _chain(cell: Cell) -> Chain:
-    return Chain(model=cell.model, source=cell.variant.source, steps=cell.variant.steps)
-
-
-def _pool_wish(cell: Cell, reference: Cell) -> PoolWish:
-    source = Chain(model=reference.model, source=reference.variant.source)
-    return PoolWish(before=source, batch=cell.batch, dimensions=cell.dimensions)
-
-
-def _wishes(cell: Cell, reference: Cell) -> Iterator[Wish]:
-    """All that a cell needs, each after what it needs itself."""
-    chain = _chain(cell)
-    yield from (replace(chain, steps=chain.steps[:length]) for length in range(len(chain.steps) + 1))
-    wish = _pool_wish(cell, reference)
-    yield wish.before
-    yield wish
 
 
 def _zoo_name(model: ModelRef) -> str:

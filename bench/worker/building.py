@@ -10,20 +10,25 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bench.core import plugins
-from bench.core.contracts import StepResult
-from bench.core.job import InputsJob, MembersJob, SourceJob, StepJob
+from bench.core.artifact import TensorSpec
+from bench.core.cell import Dimension, ModelRef
+from bench.core.contracts import Examples, StepResult
+from bench.core.job import ExamplesJob, InputsJob, MembersJob, SourceJob, StepJob
 
 from .protocol import Answer, Say
 from .zoo_models import zoo_model
 
 if TYPE_CHECKING:
-    from bench.core.contracts import Batch, LabelledSet
+    from bench.core.contracts import Array, Batch, LabelledSet
+
+
+_MADE_UP_EXAMPLES = 64
 
 
 class BuildPerformer:
-    """Answers the single verb `make` for members, source, step and inputs jobs."""
+    """Answers the single verb `make` for members, source, step, examples and inputs jobs."""
 
-    def __init__(self, job: MembersJob | SourceJob | StepJob | InputsJob) -> None:
+    def __init__(self, job: MembersJob | SourceJob | StepJob | ExamplesJob | InputsJob) -> None:
         self._job = job
 
     def ask(self, verb: str, body: Mapping[str, Any], say: Say) -> Answer:
@@ -42,6 +47,8 @@ class BuildPerformer:
             return _plain(_make_source(self._job))
         if isinstance(self._job, StepJob):
             return _plain(_apply_step(self._job))
+        if isinstance(self._job, ExamplesJob):
+            return _make_examples(self._job)
         return _make_inputs(self._job)
 
 
@@ -69,9 +76,32 @@ def _make_source(job: SourceJob) -> StepResult:
 def _apply_step(job: StepJob) -> StepResult:
     step = plugins.load("steps", job.step.name)
     options = step.Options(**dict(job.step.options))
-    calibration = _calibration(job.calibration_path)
-    result: StepResult = step.apply(job.source, options, Path(job.out_dir), calibration)
+    examples = _read_examples(Path(job.examples_path)) if job.examples_path else None
+    result: StepResult = step.apply(job.source, options, Path(job.out_dir), examples)
     return result
+
+
+def _make_examples(job: ExamplesJob) -> Answer:
+    from bench.zoo.inputs import pool_digest
+
+    examples = _gather_examples(job)
+    _write_samples(Path(job.path), examples.inputs, examples.labels)
+    labels = {} if examples.labels is None else {"labels": examples.labels}
+    return {"sha256": pool_digest([examples.inputs, labels]), "has_labels": bool(labels)}
+
+
+def _gather_examples(job: ExamplesJob) -> Examples:
+    """The user's own samples first, then the zoo model's real ones, then made-up ones that fit the signature."""
+    model = job.model
+    if model.examples_path:
+        from bench.zoo.user_inputs import user_examples
+
+        return user_examples(Path(model.examples_path), job.inputs, dimensions=job.dimensions)
+    if model.kind != "path":
+        examples: Examples = zoo_model(model).examples()
+        return examples
+    batches = _made_up(model, job.inputs, count=_MADE_UP_EXAMPLES, batch=1, dimensions=job.dimensions, seed=job.seed)
+    return Examples(inputs=_joined(batches))
 
 
 def _make_inputs(job: InputsJob) -> Answer:
@@ -80,7 +110,7 @@ def _make_inputs(job: InputsJob) -> Answer:
     batches, labelled = _gather_inputs(job)
     write_pool(Path(job.pool_path), batches)
     if labelled is not None and job.labelled_path:
-        _write_labelled(Path(job.labelled_path), labelled)
+        _write_samples(Path(job.labelled_path), labelled.inputs, labelled.labels)
     return {
         "sha256": pool_digest(batches),
         "batches": len(batches),
@@ -107,31 +137,45 @@ def _gather_inputs(job: InputsJob) -> tuple[Sequence[Batch], LabelledSet | None]
         offered = zoo_model(model)
         batches = offered.sample_inputs(count=job.count, batch=job.batch, dimensions=job.dimensions, seed=job.seed)
         return batches, offered.labelled()
+    batches = _made_up(model, job.inputs, count=job.count, batch=job.batch, dimensions=job.dimensions, seed=job.seed)
+    return batches, None
+
+
+def _made_up(
+    model: ModelRef,
+    inputs: Sequence[TensorSpec],
+    *,
+    count: int,
+    batch: int,
+    dimensions: Sequence[Dimension],
+    seed: int,
+) -> list[Batch]:
     from bench.adapters.inspect import vocabulary
     from bench.zoo.inputs import synthetic_inputs
 
     rows = vocabulary(model.format, model.location)
-    batches = synthetic_inputs(
-        job.inputs,
-        count=job.count,
-        batch=job.batch,
-        dimensions=job.dimensions,
-        seed=job.seed,
-        vocabulary=min(rows.values(), default=None),
-    )
-    return batches, None
+    known = min(rows.values(), default=None)
+    return synthetic_inputs(inputs, count=count, batch=batch, dimensions=dimensions, seed=seed, vocabulary=known)
 
 
-def _write_labelled(path: Path, labelled: LabelledSet) -> None:
+def _joined(batches: Sequence[Batch]) -> Batch:
     import numpy as np
 
-    arrays: dict[str, Any] = {f"inputs/{name}": values for name, values in labelled.inputs.items()}
-    np.savez(path, labels=labelled.labels, **arrays)
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
-def _calibration(path: str) -> Sequence[Batch]:
-    if not path:
-        return ()
-    from bench.zoo.inputs import read_pool
+def _write_samples(path: Path, inputs: Batch, labels: Array | None) -> None:
+    import numpy as np
 
-    return read_pool(Path(path))
+    arrays: dict[str, Any] = {f"inputs/{name}": values for name, values in inputs.items()}
+    if labels is not None:
+        arrays["labels"] = labels
+    np.savez(path, **arrays)
+
+
+def _read_examples(path: Path) -> Examples:
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as stored:
+        inputs = {name.removeprefix("inputs/"): stored[name] for name in stored.files if name.startswith("inputs/")}
+        return Examples(inputs=inputs, labels=stored["labels"] if "labels" in stored.files else None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.core.job import InputsJob, Job, MeasureJob, MembersJob, SourceJob, StepJob
+from bench.core.job import ExamplesJob, InputsJob, Job, MeasureJob, MembersJob, SourceJob, StepJob
 
 from .protocol import Performer
 
@@ -15,6 +15,7 @@ _TYPES: Mapping[str, type[Job]] = {
     "members": MembersJob,
     "source": SourceJob,
     "step": StepJob,
+    "examples": ExamplesJob,
     "inputs": InputsJob,
     "measure": MeasureJob,
 }

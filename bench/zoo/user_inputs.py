@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.artifact import TensorSpec
 from bench.core.cell import Dimension
-from bench.core.contracts import LabelledSet
+from bench.core.contracts import Examples, LabelledSet
 from bench.core.errors import MatrixError
 
 if TYPE_CHECKING:
@@ -46,6 +46,15 @@ def user_inputs(
     picks = [order[start : start + batch] for start in range(0, total - batch + 1, batch)][:count]
     batches: list[Batch] = [{name: values[pick] for name, values in inputs.items()} for pick in picks]
     return batches, None if labels is None else LabelledSet(inputs=inputs, labels=_checked_labels(path, labels))
+
+
+def user_examples(path: Path, specs: Sequence[TensorSpec], *, dimensions: Sequence[Dimension] = ()) -> Examples:
+    """All samples of a file of the same kind, for steps to learn from; MatrixError as above."""
+    arrays = _read(path, specs)
+    labels = arrays.get(_LABELS)
+    inputs = {spec.name: _checked(path, spec, arrays, dimensions) for spec in specs}
+    _same_length(path, {**inputs, **({} if labels is None else {_LABELS: labels})})
+    return Examples(inputs=inputs, labels=None if labels is None else _checked_labels(path, labels))
 
 
 def _read(path: Path, specs: Sequence[TensorSpec]) -> Mapping[str, Array]:

@@ -417,6 +417,6 @@ class TestStepKey:
             step_key(self.SOURCE, replace(self.STEP, name="strip"), self.VERSIONS),
             step_key(self.SOURCE, replace(self.STEP, options=(("opset", 18),)), self.VERSIONS),
             step_key(self.SOURCE, self.STEP, (("onnx", "1.24"), ("numpy", "2.4"))),
-            step_key(self.SOURCE, self.STEP, self.VERSIONS, inputs_sha256="ef" * 32),
+            step_key(self.SOURCE, self.STEP, self.VERSIONS, examples_sha256="ef" * 32),
         }
         assert len(keys) == 9

@@ -40,7 +40,7 @@ class Applied:
 
     def _apply(self, out_dir: Path) -> StepResult:
         out_dir.mkdir()
-        return self.step.apply(self.source, self.options, out_dir, ())
+        return self.step.apply(self.source, self.options, out_dir, None)
 
     def _outside(self, root: Path) -> set[tuple[str, int]]:
         """Files and their times of change, in all of the working directory but the two output directories."""
@@ -115,7 +115,7 @@ def refuses_garbage(applied: Applied) -> None:
     out_dir.mkdir()
     source = replace(applied.source, path=str(garbage))
     with pytest.raises(StepFailed) as caught:
-        applied.step.apply(source, applied.options, out_dir, ())
+        applied.step.apply(source, applied.options, out_dir, None)
     assert caught.value.hint
     assert applied.case.step in caught.value.message
     assert "\n" not in caught.value.message

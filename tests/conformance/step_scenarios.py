@@ -12,7 +12,7 @@ import pytest
 
 from bench.core import plugins
 from bench.core.artifact import Artifact, TensorSpec
-from bench.core.contracts import StepResult
+from bench.core.contracts import Examples, StepResult
 from bench.core.errors import StepFailed
 from tests.conformance import step_sources
 from tests.conformance.step_sources import IMAGE, SCORES, artifact
@@ -20,11 +20,11 @@ from tests.conformance.step_sources import IMAGE, SCORES, artifact
 Scenario = Callable[[Path], None]
 
 
-def apply(name: str, source: Artifact, directory: Path, calibration: Any = (), **options: Any) -> StepResult:
+def apply(name: str, source: Artifact, directory: Path, examples: Any = None, **options: Any) -> StepResult:
     out_dir = directory / f"out_{name}"
     out_dir.mkdir(exist_ok=True)
     step = plugins.load("steps", name)
-    return step.apply(source, step.Options(**options), out_dir, calibration)
+    return step.apply(source, step.Options(**options), out_dir, examples)
 
 
 def failure(name: str, source: Artifact, directory: Path, **options: Any) -> StepFailed:
@@ -289,9 +289,9 @@ def weights_beyond_the_limit_of_one_message_lie_beside_the_model(directory: Path
 
 def real_samples_of_one_are_enough_for_dynamic_dimensions(directory: Path) -> None:
     source = step_sources.torch_encoder(directory)
-    calibration = [{"input_ids": np.full((1, 6), 49), "attention_mask": np.ones((1, 6), np.int64)}]
+    examples = Examples(inputs={"input_ids": np.full((4, 6), 49), "attention_mask": np.ones((4, 6), np.int64)})
     for step in ("torch_to_exported_program", "torch_to_onnx"):
-        result = apply(step, source, directory, calibration)
+        result = apply(step, source, directory, examples)
         for size in (1, 4):
             ids = {"input_ids": np.ones((size, 9), np.int64), "attention_mask": np.ones((size, 9), np.int64)}
             answer = step_sources.run(result.format, result.path, ids, result.inputs, result.outputs)

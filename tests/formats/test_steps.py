@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from bench.core.artifact import Artifact, TensorSpec
+from bench.core.contracts import Examples
 from bench.core.errors import StepFailed, TargetError
 from bench.formats.examples import check_batches, require_sound, trace_batch
 from bench.formats.steps import count_changes, only_step_failures
@@ -42,7 +43,7 @@ def test_our_own_errors_keep_their_message_and_hint() -> None:
 
 
 def test_tracing_sees_no_size_of_one_and_no_two_names_with_one_size() -> None:
-    batch = trace_batch([_IDS, _MASK, _IMAGE], ())
+    batch = trace_batch([_IDS, _MASK, _IMAGE], None)
     assert batch["input_ids"].shape == batch["attention_mask"].shape
     (samples, sequence), height = batch["input_ids"].shape, batch["image"].shape[1]
     assert batch["image"].shape[0] == samples
@@ -50,8 +51,8 @@ def test_tracing_sees_no_size_of_one_and_no_two_names_with_one_size() -> None:
 
 
 def test_checking_uses_one_sample_and_sizes_that_tracing_did_not_see() -> None:
-    traced = trace_batch([_IDS], ())["input_ids"].shape
-    one, more = (batch["input_ids"].shape for batch in check_batches([_IDS], ()))
+    traced = trace_batch([_IDS], None)["input_ids"].shape
+    one, more = (batch["input_ids"].shape for batch in check_batches([_IDS], None))
     assert one[0] == 1
     assert more[0] not in (1, traced[0])
     assert more[1] != traced[1]
@@ -59,20 +60,20 @@ def test_checking_uses_one_sample_and_sizes_that_tracing_did_not_see() -> None:
 
 def test_real_samples_are_repeated_until_no_dimension_is_one() -> None:
     sample = {"input_ids": np.array([[7]]), "attention_mask": np.array([[1]])}
-    batch = trace_batch([_IDS, _MASK], [sample])
+    batch = trace_batch([_IDS, _MASK], Examples(inputs=sample))
     np.testing.assert_array_equal(batch["input_ids"], [[7, 7], [7, 7]])
     assert batch["input_ids"].dtype == np.int64
 
 
 def test_made_up_masks_are_ones_and_ids_fit_the_smallest_table() -> None:
-    batch = trace_batch([_IDS, _MASK], ())
+    batch = trace_batch([_IDS, _MASK], None)
     assert set(np.unique(batch["attention_mask"])) == {1}
     assert set(np.unique(batch["input_ids"])) == {0, 1}
 
 
 def test_texts_cannot_be_made_up() -> None:
     with pytest.raises(ValueError, match="'words' has dtype"):
-        trace_batch([TensorSpec(name="words", dtype="U8", shape=("batch",))], ())
+        trace_batch([TensorSpec(name="words", dtype="U8", shape=("batch",))], None)
 
 
 def test_an_answer_like_the_source_is_sound_even_where_the_source_is_not_finite() -> None:

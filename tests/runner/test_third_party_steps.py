@@ -38,7 +38,7 @@ class Step:
     def blockers(self, source_format, options):
         return ()
 
-    def apply(self, source, options, out_dir, calibration):
+    def apply(self, source, options, out_dir, examples):
         with open(HERE / "applied.txt", "a") as applied:
             applied.write(options.word + "\\n")
         if options.word == (HERE / "broken").read_text():
