@@ -7,18 +7,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+SIZES = ({"batch": 1, "sequence": 7}, {"batch": 5, "sequence": 40})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """The case cannot pass, and must fail with a StepFailed that holds `error`: whose gap it is (`ours`: we have not,
+    `upstream`: the tool cannot yet, `never`: it makes no sense)."""
+
+    whose: Literal["ours", "upstream", "never"]
+    error: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepCase:
-    """`source` names a function of `step_sources.py`; `relative_error` is max abs difference over max abs value."""
+    """`source` names a function of `step_sources.py`; `relative_error` is max abs difference over max abs value.
+
+    `sizes` are the sizes of named dimensions to compare at; `executes` is False where no device here can run the
+    result. Steps that learn are given `step_sources.examples_for` their source.
+    """
 
     step: str
     family: str  # cases of a family share one process, for importing a framework takes seconds
     source: str
     relative_error: float
     options: Mapping[str, Any] = field(default_factory=dict)
+    sizes: tuple[Mapping[str, int], ...] = SIZES
+    executes: bool = True
+    gap: Gap | None = None
 
     @property
     def id(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench.core.artifact import Artifact, TensorSpec
+from bench.core.contracts import Examples
 from bench.core.files import sha256_tree, tree_size_bytes
 
 IMAGE = TensorSpec(name="image", dtype="float32", shape=("batch", 12, 12, 3))
@@ -30,6 +31,21 @@ def artifact(format: str, path: Path, inputs: Sequence[TensorSpec], outputs: Seq
         inputs=tuple(inputs),
         outputs=tuple(outputs),
     )
+
+
+def examples_for(source: Artifact, *, count: int = 64, sequence: int = 16) -> Examples:
+    """Random samples that fit the signature, and labels 0 to 9 in turn."""
+    rng = np.random.default_rng(11)
+    inputs: dict[str, Any] = {}
+    for spec in source.inputs:
+        shape = [count, *(sequence if isinstance(size, str) else size for size in spec.shape[1:])]
+        if "mask" in spec.name:
+            inputs[spec.name] = np.ones(shape, spec.dtype)
+        elif spec.dtype == "int64":
+            inputs[spec.name] = rng.integers(0, 50, shape)
+        else:
+            inputs[spec.name] = rng.random(shape, dtype=np.float32)
+    return Examples(inputs=inputs, labels=np.arange(count) % 10)
 
 
 def keras_model(directory: Path) -> Artifact:
