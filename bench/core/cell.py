@@ -150,12 +150,15 @@ class Tolerance:
     """How far a variant's outputs may be from the reference before it is invalid; None means not judged.
 
     `relative_error` is max abs difference / max abs reference value, per output, the worst output counts.
+    `min_size_ratio` is the least size on disk over the reference's: 4-bit weights of a file with everything stored three
+    times still have 0.04, so less means that weights are missing.
     """
 
     relative_error: float | None = 1e-3
     cosine: float | None = None
     top1_agreement_ratio: float | None = None
     accuracy_loss_ratio: float | None = None
+    min_size_ratio: float | None = 0.02
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -48,6 +48,8 @@ class ToleranceSection(Section):
     """Least share of samples whose largest output is the same."""
     accuracy_loss_ratio: Ratio | None = _USUAL_TOLERANCE.accuracy_loss_ratio
     """Largest loss of accuracy on labelled samples."""
+    min_size_ratio: Ratio | None = _USUAL_TOLERANCE.min_size_ratio
+    """Least size on disk over the reference's: below it, weights are missing."""
 
 
 class MeasurementSection(Section):

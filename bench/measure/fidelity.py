@@ -79,6 +79,16 @@ def accuracy_problem(measured: Accuracy, tolerance: Tolerance) -> str:
     return f"accuracy falls by {lost:.2%} of the samples, more than {tolerance.accuracy_loss_ratio:.2%}"
 
 
+def size_problem(size_bytes: int, reference_size_bytes: int, tolerance: Tolerance) -> str:
+    """Why a model is too small to hold the reference's weights; empty when it is not."""
+    if tolerance.min_size_ratio is None or size_bytes >= tolerance.min_size_ratio * reference_size_bytes:
+        return ""
+    return (
+        f"its files hold {size_bytes} bytes, the reference's {reference_size_bytes}: "
+        f"less than {tolerance.min_size_ratio:.2%} of them, so weights are missing"
+    )
+
+
 def _mismatch(reference: Outputs, variant: Outputs) -> str:
     """Why the two cannot be compared value by value; empty when they can."""
     if reference.keys() != variant.keys():

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     Outputs = dict[str, list[np.ndarray[Any, np.dtype[Any]]]]
 
 
+#: Formats whose file tells where the weights come from.
+_WITHOUT_WEIGHTS = frozenset({"null", "python_callable"})
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checked:
     """Fidelity and accuracy of one cell; None where there was nothing to judge them by."""
@@ -28,14 +32,22 @@ class Checked:
 def check(run: CellRun, reference: CellRun | None, tolerance: Tolerance) -> Checked:
     """Compare a cell's outputs with the reference's; without a reference that answered nothing can be said."""
     own, theirs = _checked_round(run), None if reference is None else _checked_round(reference)
-    if own is None or theirs is None:
+    if own is None or theirs is None or reference is None:
         return Checked()
     fidelity = _fidelity(own, theirs, tolerance)
-    accuracy, problem = _accuracy(run, own, theirs, tolerance)
-    if problem:
-        problems = "; ".join(filter(None, (fidelity.problem, problem)))
-        fidelity = replace(fidelity, passed=False, problem=problems)
+    accuracy, accuracy_problem = _accuracy(run, own, theirs, tolerance)
+    problems = [text for text in (fidelity.problem, accuracy_problem, _size_problem(run, reference, tolerance)) if text]
+    fidelity = replace(fidelity, passed=not problems, problem="; ".join(problems))
     return Checked(fidelity=fidelity, accuracy=accuracy)
+
+
+def _size_problem(run: CellRun, reference: CellRun, tolerance: Tolerance) -> str:
+    from bench.measure.fidelity import size_problem
+
+    own, theirs = run.prepared.artifact, reference.prepared.artifact
+    if _WITHOUT_WEIGHTS & {own.format, theirs.format}:
+        return ""
+    return size_problem(own.size_bytes, theirs.size_bytes, tolerance)
 
 
 def _checked_round(run: CellRun) -> RoundOfCell | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.core.cell import Tolerance
-from bench.measure.fidelity import accuracy, accuracy_problem, compare_outputs
+from bench.measure.fidelity import accuracy, accuracy_problem, compare_outputs, size_problem
 
 _ANY = Tolerance(relative_error=None)
 
@@ -241,3 +241,14 @@ def test_accuracy_lost_beyond_the_tolerance_is_a_problem() -> None:
 def test_predictions_that_do_not_fit_the_labels_are_refused() -> None:
     with pytest.raises(ValueError, match="3 predictions"):
         accuracy(np.zeros(3), np.zeros(4), np.zeros(4))
+
+
+def test_a_file_too_small_to_hold_the_weights_is_named_with_both_sizes() -> None:
+    problem = size_problem(38_000, 2_300_000, Tolerance())
+    assert "38000 bytes" in problem
+    assert "2300000" in problem
+
+
+def test_four_bit_weights_and_an_unset_limit_are_no_problem() -> None:
+    assert size_problem(300_000, 2_300_000, Tolerance()) == ""
+    assert size_problem(1, 2_300_000, Tolerance(min_size_ratio=None)) == ""
