@@ -7,21 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.core.artifact import Artifact, Change
+from bench.core.artifact import Artifact, Change, TensorSpec
 from bench.core.contracts import StepResult
 from bench.formats.examples import check_batches, require_sound
 from bench.formats.onnx_file import model_size_bytes, run_onnx
 from bench.formats.saved_model import frozen_function, run_function, serving_function
 from bench.formats.steps import only_step_failures, table_blockers
 
-from .onnx_interface import name_interface
+from .tf2onnx_calls import canonical, write_frozen_as_onnx
 
 if TYPE_CHECKING:
     from bench.core.contracts import Examples
 
 _NAME = "saved_model_to_onnx"
 _HINT = "an operator may have no ONNX form; the log holds tf2onnx's own words"
-_OPSET = 18  # the newest that tf2onnx writes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,25 +46,14 @@ class SavedModelToOnnx:
 
 
 def _convert(source: Artifact, out_dir: Path, examples: Examples | None) -> StepResult:
-    import onnx
-    import tf2onnx
-
     serve = serving_function(Path(source.path), source.inputs, source.outputs)
     # Frozen first: tf2onnx would turn captured constants into inputs, and leave variables inside as they are.
     frozen = frozen_function(serve, lower_control_flow=False)
-    model, _ = tf2onnx.convert.from_graph_def(
-        frozen.graph.as_graph_def(),
-        input_names=[tensor.name for tensor in frozen.inputs],
-        output_names=[tensor.name for tensor in frozen.outputs],
-        opset=_OPSET,
-        custom_op_handlers={"Erfc": (_write_erfc, [])},
-    )
-    inputs = tuple(replace(spec, native="") for spec in source.inputs)
-    outputs = tuple(replace(spec, native="") for spec in source.outputs)
-    name_interface(_NAME, model, inputs, outputs)
+    inputs, outputs = canonical(source.inputs), canonical(source.outputs)
     path = out_dir / "model.onnx"
-    onnx.save(model, path)
-
+    model = write_frozen_as_onnx(
+        _NAME, frozen.graph.as_graph_def(), _natives(inputs, frozen.inputs), _natives(outputs, frozen.outputs), path
+    )
     batches = check_batches(inputs, examples)
     for batch, answer in zip(batches, run_onnx(path, batches, inputs, outputs), strict=True):
         require_sound(_NAME, run_function(serve, batch, source.inputs, source.outputs), answer)
@@ -77,16 +65,8 @@ def _convert(source: Artifact, out_dir: Path, examples: Examples | None) -> Step
     return StepResult(format="onnx", path=path, inputs=inputs, outputs=outputs, changes=changes)
 
 
-def _write_erfc(context: Any, node: Any, name: str, _arguments: Sequence[Any]) -> None:
-    """erfc(x) = 1 - erf(x). tf2onnx alone leaves the node as it is, though ONNX has no such operator."""
-    import numpy as np
-
-    dtype, shape = context.get_dtype(node.output[0]), context.get_shape(node.output[0])
-    one = context.make_const(f"{name}_one", np.ones((), np.float32))
-    source, outputs = node.input[0], node.output
-    context.remove_node(node.name)
-    erf = context.make_node("Erf", [source], dtypes=[dtype], shapes=[shape])
-    context.make_node("Sub", [one.output[0], erf.output[0]], outputs=outputs, name=name, dtypes=[dtype], shapes=[shape])
+def _natives(specs: Sequence[TensorSpec], tensors: Sequence[Any]) -> list[TensorSpec]:
+    return [replace(spec, native=tensor.name) for spec, tensor in zip(specs, tensors, strict=True)]
 
 
 STEP = SavedModelToOnnx()
