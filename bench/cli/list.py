@@ -33,37 +33,27 @@ def execute(words: argparse.Namespace) -> int:
 
 def _entries(kind: str) -> list[dict[str, Any]]:
     from bench.core.plugins import table
+    from bench.environment import gpus, plugin_finding
 
-    return [
-        {
-            "name": spec.name,
-            "summary": spec.summary,
-            "needs": list(spec.needs),
-            "accepts": list(spec.accepts),
-            "produces": spec.produces,
-            "devices": list(spec.devices),
-            "runs_here": not _obstacle(kind, spec.name),
-            "reason": _obstacle(kind, spec.name),
-        }
-        for spec in table(kind).values()
-    ]
-
-
-def _obstacle(kind: str, name: str) -> str:
-    """Why an entry cannot run here; empty when it can."""
-    from bench.core.plugins import install_hint, lookup
-
-    spec = lookup(kind, name)
-    if spec.is_disabled:
-        return spec.summary
-    missing = spec.missing_packages()
-    if missing:
-        return f"needs {', '.join(missing)} ({install_hint(missing)})"
-    if kind == "models":
-        from bench.zoo.fetch import missing_data
-
-        return missing_data(name) or ""
-    return ""
+    has_gpu = bool(gpus().found)
+    entries = []
+    for spec in table(kind).values():
+        finding = plugin_finding(kind, spec, has_gpu=has_gpu)
+        reason = "" if finding.kind == "ok" else ": ".join(filter(None, (finding.text, finding.hint)))
+        entries.append(
+            {
+                "name": spec.name,
+                "summary": spec.summary,
+                "needs": list(spec.needs),
+                "accepts": list(spec.accepts),
+                "produces": spec.produces,
+                "learns_from": spec.learns_from,
+                "devices": list(spec.devices),
+                "runs_here": not reason,
+                "reason": reason,
+            }
+        )
+    return entries
 
 
 def _print_tables(listing: dict[str, list[dict[str, Any]]]) -> None:

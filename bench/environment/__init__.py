@@ -7,6 +7,8 @@ from .doctor import doctor
 from .facts import Environment
 from .finding import Finding
 from .fingerprint import differences, fingerprint
+from .gpu import gpus
+from .plugin_checks import plugin_finding
 
 __all__ = [
     "Environment",
@@ -16,4 +18,6 @@ __all__ = [
     "doctor",
     "effective_cpus",
     "fingerprint",
+    "gpus",
+    "plugin_finding",
 ]

@@ -30,11 +30,14 @@ def plugin_findings() -> Iterator[Finding]:
             yield Finding(kind="problem", subject=kind, text=error.message, hint=error.hint or "")
             continue
         for spec in specs.values():
-            yield _plugin_finding(kind, spec, has_gpu=has_gpu)
+            yield plugin_finding(kind, spec, has_gpu=has_gpu)
 
 
-def _plugin_finding(kind: str, spec: PluginSpec, *, has_gpu: bool) -> Finding:
+def plugin_finding(kind: str, spec: PluginSpec, *, has_gpu: bool) -> Finding:
+    """Whether a plug-in can run here, without importing any framework: `ok`, or why not and the way out."""
     subject = f"{kind} {spec.name}"
+    if spec.is_disabled:
+        return Finding(kind="problem", subject=subject, text=spec.summary, hint="bench doctor")
     if missing := spec.missing_packages():
         return Finding(
             kind="unavailable",

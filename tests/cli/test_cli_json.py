@@ -57,7 +57,7 @@ def test_list_says_what_is_missing_and_how_to_get_it(bench: Bench, monkeypatch: 
     listing = json.loads(bench("list", "models", "--json").out)
     digits = next(entry for entry in listing["models"] if entry["name"] == "digits")
     assert not digits["runs_here"]
-    assert digits["reason"] == "needs sklearn (pip install scikit-learn)"
+    assert digits["reason"] == "needs sklearn, not installed: pip install scikit-learn"
     assert "pip install scikit-learn" in bench("list", "models").out.replace("\n", " ")
 
 
