@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from bench.core.artifact import TensorSpec
-from bench.core.contracts import LabelledSet, StepResult
+from bench.core.contracts import Examples, LabelledSet, StepResult
 
 from .fetch import member
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from bench.core.cell import Dimension
     from bench.core.contracts import Array, Batch
 
@@ -27,6 +29,7 @@ _LOWEST_MIDI, _HIGHEST_MIDI = 21, 108  # the piano's keys, one activation each
 _LABELS_SEED = 88
 _CHORD_PITCHES = (36, 97)  # where music lives
 _CHORD_SIZES = (1, 5)
+_EXAMPLES = 24  # of chords, and as many of single notes in noise
 _ROOT = "basic_pitch/saved_models/icassp_2022"
 _SAVED_MODEL = ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001")
 
@@ -62,31 +65,48 @@ class BasicPitch:
         """Synthesised chords of one to four notes."""
         import numpy as np
 
-        from .tones import chord
+        streams = [np.random.default_rng([seed, index]) for index in range(count)]
+        return [{"audio": _chords(rng, batch)} for rng in streams]
 
-        batches: list[Batch] = []
-        for index in range(count):
-            rng = np.random.default_rng([seed, index])
-            pitches = [rng.integers(*_CHORD_PITCHES, size=rng.integers(*_CHORD_SIZES)) for _ in range(batch)]
-            audio = np.stack([chord(rng, notes, _SAMPLES, _RATE_HZ) for notes in pitches])
-            batches.append({"audio": audio[:, :, None]})
-        return batches
+    def examples(self) -> Examples:
+        """Chords, then single notes in noise, from another stream; without labels, for a chord has not one pitch."""
+        import numpy as np
+
+        from .inputs import examples_generator
+
+        rng = examples_generator()
+        notes = rng.integers(_LOWEST_MIDI, _HIGHEST_MIDI, size=_EXAMPLES, endpoint=True)
+        return Examples(inputs={"audio": np.concatenate([_chords(rng, _EXAMPLES), _noisy_notes(rng, notes)])})
 
     def labelled(self) -> LabelledSet | None:
         """Every key of the piano once, in noise, labelled by its MIDI pitch."""
         import numpy as np
 
-        from .tones import noisy_note
-
-        rng = np.random.default_rng(_LABELS_SEED)
         pitches = np.arange(_LOWEST_MIDI, _HIGHEST_MIDI + 1)
-        audio = np.stack([noisy_note(rng, int(midi), _SAMPLES, _RATE_HZ) for midi in pitches])
-        return LabelledSet(inputs={"audio": audio[:, :, None]}, labels=pitches)
+        audio = _noisy_notes(np.random.default_rng(_LABELS_SEED), pitches)
+        return LabelledSet(inputs={"audio": audio}, labels=pitches)
 
     def predictions(self, outputs: Mapping[str, Array]) -> Array:
         """The MIDI pitch whose key is active most, on average over the frames."""
         pitches: Array = outputs["note"].mean(axis=1).argmax(axis=1) + _LOWEST_MIDI
         return pitches
+
+
+def _chords(rng: np.random.Generator, count: int) -> Array:
+    import numpy as np
+
+    from .tones import chord
+
+    pitches = [rng.integers(*_CHORD_PITCHES, size=rng.integers(*_CHORD_SIZES)) for _ in range(count)]
+    return np.stack([chord(rng, notes, _SAMPLES, _RATE_HZ) for notes in pitches])[:, :, None]
+
+
+def _noisy_notes(rng: np.random.Generator, pitches: Array) -> Array:
+    import numpy as np
+
+    from .tones import noisy_note
+
+    return np.stack([noisy_note(rng, int(midi), _SAMPLES, _RATE_HZ) for midi in pitches])[:, :, None]
 
 
 def _signature(native: Mapping[str, str]) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:

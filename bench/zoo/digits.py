@@ -1,7 +1,7 @@
 """A classifier of real handwritten digits, trained in seconds: accuracy that a variant can lose.
 
 The data are scikit-learn's 1797 labelled digits of 8x8 pixels (UCI, Alpaydin and Kaynak); 30 % of each class are held
-out for labels, the rest is for training, calibration and sample inputs.
+out for labels. The network is trained on the rest, which serves as examples in one part and as inputs in the other.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.core.artifact import TensorSpec
-from bench.core.contracts import LabelledSet, StepResult
+from bench.core.contracts import Examples, LabelledSet, StepResult
 from bench.core.errors import MatrixError
 from bench.formats.torch_module import write_torch_module
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _SPLIT_SEED = 0
 _TRAINING_SEED = 0
 _HELD_OUT_RATIO = 0.3
+_EXAMPLES = 600  # of the training part; the others are inputs
 _EPOCHS = 30
 _BATCH = 64
 _LEARNING_RATE = 1e-2
@@ -67,7 +68,7 @@ class Digits:
         """Training images in a seeded order; MatrixError when there are not enough distinct ones."""
         import numpy as np
 
-        images, _ = _split()[0]
+        images = _split()[0][0][_EXAMPLES:]
         if count * batch > len(images):
             raise MatrixError(
                 f"digits has {len(images)} images for inputs, {count} batches of {batch} need {count * batch}",
@@ -75,6 +76,11 @@ class Digits:
             )
         order = np.random.default_rng(seed).permutation(len(images))
         return [{"input": images[order[start : start + batch]]} for start in range(0, count * batch, batch)]
+
+    def examples(self) -> Examples:
+        """The training images that are no inputs, with their digits."""
+        images, labels = _split()[0]
+        return Examples(inputs={"input": images[:_EXAMPLES]}, labels=labels[:_EXAMPLES])
 
     def labelled(self) -> LabelledSet | None:
         """The held-out images and their digits."""

@@ -18,12 +18,21 @@ if TYPE_CHECKING:
 
     from bench.core.contracts import Array, Batch
 
-__all__ = ["draw_sizes", "pool_digest", "read_pool", "synthetic_inputs", "user_inputs", "write_pool"]
+__all__ = [
+    "draw_sizes",
+    "examples_generator",
+    "pool_digest",
+    "read_pool",
+    "synthetic_inputs",
+    "user_inputs",
+    "write_pool",
+]
 
 _UNKNOWN_VOCABULARY = 100  # almost every embedding table is larger
 _SMALLEST_FLOAT = 1e-3  # nearer to zero is a denormal in float16, which some kernels treat a hundred times slower
 _SMALLEST_IMAGE = 8  # [1, 3, 4, 4] is hardly a picture
 _OWN_INPUTS = "give your own samples: inputs: samples.npz"
+_EXAMPLES_STREAM = 1
 
 
 def synthetic_inputs(
@@ -49,6 +58,14 @@ def synthetic_inputs(
         sizes = {"batch": batch, **draw_sizes(dimensions, rng)}
         batches.append({spec.name: _values(spec, _sized(spec, sizes, batch), rng, vocabulary) for spec in specs})
     return batches
+
+
+def examples_generator() -> np.random.Generator:
+    """The source of randomness for examples: a stream of its own, whatever seed the inputs are drawn with."""
+    import numpy as np
+
+    # A seed of several numbers would not do: numpy fills them up with zeros, and [1] is the stream of [1, 0].
+    return np.random.default_rng(np.random.SeedSequence(0, spawn_key=(_EXAMPLES_STREAM,)))
 
 
 def draw_sizes(dimensions: Sequence[Dimension], rng: np.random.Generator) -> dict[str, int]:

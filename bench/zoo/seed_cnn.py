@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.core.artifact import TensorSpec
-from bench.core.contracts import StepResult
+from bench.core.contracts import Examples, StepResult
 from bench.formats.torch_module import write_torch_module
 
 from .networks import EPSILON, Layers, torch_network, torch_state, write_keras
@@ -29,6 +29,7 @@ _CHANNELS = 3
 _WEIGHTS_SEED = 20180319
 _STATISTICS_IMAGES = 8
 _STATISTICS_DECIMALS = 4
+_EXAMPLES = 64
 _INPUTS = (TensorSpec(name="input", dtype="float32", shape=("batch", _EDGE, _EDGE, _CHANNELS)),)
 _OUTPUTS = (TensorSpec(name="output", dtype="float32", shape=("batch", 100)),)
 
@@ -77,6 +78,13 @@ class SeedCnn:
         from .inputs import synthetic_inputs
 
         return synthetic_inputs(_INPUTS, count=count, batch=batch, dimensions=dimensions, seed=seed)
+
+    def examples(self) -> Examples:
+        """The same kind of pictures from another stream."""
+        from .images import natural_images
+        from .inputs import examples_generator
+
+        return Examples(inputs={"input": natural_images(examples_generator(), _EXAMPLES, _EDGE, _EDGE, _CHANNELS)})
 
     def labelled(self) -> LabelledSet | None:
         """None: weights that were never trained recognise nothing."""

@@ -141,6 +141,44 @@ def test_sample_inputs_fit_the_signature_repeat_and_are_distinct(build: Build, n
     assert len({pool_digest([batch]) for batch in [*pool, *other]}) == 8
 
 
+def samples_of(inputs: Mapping[str, np.ndarray]) -> set[bytes]:
+    """The bytes of every sample, all inputs of it together."""
+    count = len(next(iter(inputs.values())))
+    return {b"".join(np.ascontiguousarray(inputs[name][row]).tobytes() for name in inputs) for row in range(count)}
+
+
+@pytest.mark.parametrize("name", [spec.name for spec in MODELS])
+def test_examples_fit_the_signature_repeat_and_are_no_samples_of_any_pool_or_label(build: Build, name: str) -> None:
+    model = zoo_model(name)
+    built = build(name, model.formats[-1])
+    examples = model.examples()
+    assert list(examples.inputs) == [spec.name for spec in built.inputs]
+    samples = samples_of(examples.inputs)
+    for spec in built.inputs:
+        values = examples.inputs[spec.name]
+        sizes = {"batch": len(values), "sequence": 64}
+        assert values.shape == tuple(sizes.get(size, size) for size in spec.shape)
+        assert values.dtype == spec.dtype
+        assert len(values) >= 48
+    assert len(samples) >= 40
+    assert pool_digest([examples.inputs]) == pool_digest([model.examples().inputs])
+    lengths = [Dimension(name="sequence", kind="fixed", values=(64,))] if name == "minilm" else []
+    for seed in (0, 1):
+        for batch in model.sample_inputs(count=4, batch=16, dimensions=lengths, seed=seed):
+            assert not samples & samples_of(batch)
+    labelled = model.labelled()
+    assert labelled is None or not samples & samples_of(labelled.inputs)
+
+
+def test_digits_has_examples_of_every_digit_and_none_of_its_inputs() -> None:
+    model = zoo_model("digits")
+    examples = model.examples()
+    assert examples.labels.shape == (600,)
+    assert min(np.bincount(examples.labels, minlength=10)) >= 50
+    [everything] = model.sample_inputs(count=1, batch=658, dimensions=(), seed=0)
+    assert not samples_of(examples.inputs) & samples_of(everything)
+
+
 @pytest.mark.parametrize(("name", "format", "least"), [("digits", "torch_module", 0.97), ("basic_pitch", "onnx", 0.95)])
 def test_labels_are_predicted(build: Build, name: str, format: str, least: float) -> None:
     model = zoo_model(name)
@@ -171,10 +209,10 @@ def test_digits_keeps_the_held_out_images_out_of_its_inputs() -> None:
     assert len(labelled.labels) == 539
     assert set(labelled.labels.tolist()) == set(range(10))
     held_out = {image.tobytes() for image in labelled.inputs["input"]}
-    pool = model.sample_inputs(count=1, batch=1258, dimensions=(), seed=0)
-    assert not held_out & {image.tobytes() for image in pool[0]["input"]}
-    with pytest.raises(MatrixError, match="1258 images for inputs"):
-        model.sample_inputs(count=2, batch=630, dimensions=(), seed=0)
+    pool = model.sample_inputs(count=8, batch=64, dimensions=(), seed=0)
+    assert not held_out & {image.tobytes() for batch in pool for image in batch["input"]}
+    with pytest.raises(MatrixError, match="658 images for inputs"):
+        model.sample_inputs(count=2, batch=330, dimensions=(), seed=0)
 
 
 def test_minilm_pads_to_the_drawn_length_and_masks_the_padding() -> None:
