@@ -118,7 +118,7 @@ def _directory(
 def _files_asked_for(matrix: Matrix) -> list[tuple[str, str]]:
     """The user's own files with the hash of their content: a model that was exported anew is another model."""
     models = {cell.model for cell in matrix.cells if cell.model.kind == "path"}
-    files = {Path(path) for model in models for path in (_file_of(model), model.inputs_path) if path}
+    files = {Path(path) for model in models for path in (_file_of(model), model.inputs_path, model.examples_path) if path}
     try:
         return sorted((str(path), sha256_tree(path.resolve())) for path in files)
     except ValueError as error:
