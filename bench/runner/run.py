@@ -117,17 +117,17 @@ def _directory(
 
 def _files_asked_for(matrix: Matrix) -> list[tuple[str, str]]:
     """The user's own files with the hash of their content: a model that was exported anew is another model."""
-    models = {cell.model for cell in matrix.cells if cell.model.kind == "path"}
-    files = {Path(path) for model in models for path in (_file_of(model), model.inputs_path, model.examples_path) if path}
+    files = {Path(path) for model in {cell.model for cell in matrix.cells} for path in _files_of(model)}
     try:
         return sorted((str(path), sha256_tree(path.resolve())) for path in files)
     except ValueError as error:
         raise RefusedError(str(error), hint="put copies of the files there instead of links") from error
 
 
-def _file_of(model: ModelRef) -> str:
+def _files_of(model: ModelRef) -> list[str]:
     callable_parts = split_callable(model.location)
-    return str(callable_parts[0]) if callable_parts else model.location
+    file = str(callable_parts[0]) if callable_parts else model.location
+    return [path for path in (file if model.kind == "path" else "", model.inputs_path, model.examples_path) if path]
 
 
 def _last_selfcheck(environment: Environment, watcher: Watcher) -> dict[str, Any] | None:
