@@ -21,7 +21,7 @@ from bench.core.errors import BenchError, MatrixError
 VERBS = {
     "run": "measure a matrix, or a model by path",
     "plan": "show what a matrix would run here, and what not and why",
-    "list": "show models, steps, adapters, topologies, limiters",
+    "list": "show models, steps, adapters, topologies, limiters, profilers",
     "doctor": "what can run here, what spoils numbers on this host, are the results intact",
     "report": "write the HTML page or the Markdown table of a run",
     "replay": "repeat one cell of a run from its record",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from .artifact import Artifact, Change, TensorSpec
 from .cell import Dimension
+from .profiling import Profile, Subject
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,4 +134,15 @@ class ZooModel(Protocol):
 
     def predictions(self, outputs: Mapping[str, Array]) -> Array:
         """One predicted label per sample from the outputs of a batch."""
+        ...
+
+
+class Profiler(Protocol):
+    """Looks into an opened model while it is called; the `accepts` of its table line are names of adapters.
+
+    An empty `accepts` stands for every adapter.
+    """
+
+    def profile(self, subject: Subject) -> Profile:
+        """Open, warm up, then watch `subject.runs` calls; TargetError says why nothing can be seen."""
         ...

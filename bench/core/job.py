@@ -79,4 +79,17 @@ class MeasureJob:
     predictions_path: str = ""
 
 
-Job = MembersJob | SourceJob | StepJob | ExamplesJob | InputsJob | MeasureJob
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProfileJob:
+    """Look into a cell with one profiler over so many calls of its first input; answers with the path of a Profile."""
+
+    kind: Literal["profile"] = "profile"
+    profiler: str
+    cell: Cell
+    artifact: Artifact
+    pool_path: str
+    runs: int
+    out_dir: str
+
+
+Job = MembersJob | SourceJob | StepJob | ExamplesJob | InputsJob | MeasureJob | ProfileJob

@@ -24,6 +24,7 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "adapters": ("bench.adapters:ADAPTERS",),
     "topologies": ("servers:TOPOLOGIES",),
     "limiters": ("bench.limits:LIMITERS",),
+    "profilers": ("bench.profile:PROFILERS",),
 }
 
 #: import name -> the distribution that brings it, where the two differ.
@@ -39,9 +40,10 @@ _DISTRIBUTIONS: Mapping[str, str] = {
 class PluginSpec:
     """One table line, readable without importing what it names.
 
-    `needs` are import names of packages; `accepts` are artifact formats (steps, adapters) and for zoo models the
-    formats offered; `produces` is a step's output format, empty when it keeps the input's; `learns_from` says whether
-    a step must be given examples, with or without labels.
+    `needs` are import names of packages; `accepts` are artifact formats (steps, adapters), for zoo models the
+    formats offered, for profilers the adapters they look into (none named: every adapter); `produces` is a step's
+    output format, empty when it keeps the input's; `learns_from` says whether a step must be given examples, with or
+    without labels.
     """
 
     name: str

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bench.core.cell import Measurement
-from bench.core.job import Job, MeasureJob
+from bench.core.job import Job, MeasureJob, ProfileJob
 from bench.measure.schedule import calls_per_block
 
 from .jobs import performer
@@ -26,7 +26,7 @@ def repeat(job: Job) -> int:
         return answer
 
     if not isinstance(job, MeasureJob):
-        ask("make")
+        ask("profile" if isinstance(job, ProfileJob) else "make")
         return 0
     measurement = Measurement()
     inputs, rotate = ask("open")["inputs"], job.cell.has_varied_inputs

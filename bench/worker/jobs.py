@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.core.job import ExamplesJob, InputsJob, Job, MeasureJob, MembersJob, SourceJob, StepJob
+from bench.core.job import ExamplesJob, InputsJob, Job, MeasureJob, MembersJob, ProfileJob, SourceJob, StepJob
 
 from .protocol import Performer
 
@@ -18,6 +18,7 @@ _TYPES: Mapping[str, type[Job]] = {
     "examples": ExamplesJob,
     "inputs": InputsJob,
     "measure": MeasureJob,
+    "profile": ProfileJob,
 }
 
 
@@ -33,6 +34,10 @@ def performer(job: Job) -> Performer:
         from .measuring import MeasurePerformer
 
         return MeasurePerformer(job)
+    if isinstance(job, ProfileJob):
+        from .profiling import ProfilePerformer
+
+        return ProfilePerformer(job)
     from .building import BuildPerformer
 
     return BuildPerformer(job)

@@ -1,0 +1,166 @@
+"""The second pass: a cell opened anew under one profiler at a time, each alone in a child; nothing of it is timed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from bench.artifacts import Store, default_root
+from bench.core import plugins
+from bench.core.errors import BenchError, MatrixError
+from bench.core.job import ProfileJob
+from bench.core.profiling import OpProfile, Profile
+from bench.core.results import Outcome
+from bench.environment import effective_cpus
+from bench.matrix import Matrix
+from bench.plan import make_plan
+from bench.supervise import Answer, Supervisor
+
+from .crew import Crew, outcome_of
+from .prepared import Prepared
+from .watch import Watcher
+from .workshop import Workshop
+
+#: Calls of the model that each profiler watches.
+DEFAULT_RUNS = 20
+_SUBDIRECTORIES = ("jobs", "logs", "inputs")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProfileResult:
+    """What the profilers found in one cell, and why others found nothing (profiler -> outcome)."""
+
+    prepared: Prepared
+    out_dir: Path
+    profiles: tuple[Profile, ...]
+    failures: Mapping[str, Outcome]
+
+    @property
+    def ops(self) -> OpProfile | None:
+        """The operators that the cell's runtime executed; None where no profiler of it could tell."""
+        return next((profile.ops for profile in self.profiles if profile.ops is not None), None)
+
+
+def profilers_of(adapter: str) -> tuple[str, ...]:
+    """Names of the profilers that look into an adapter, those of its own runtime first."""
+    fitting = [spec for spec in plugins.table("profilers").values() if not spec.accepts or adapter in spec.accepts]
+    return tuple(spec.name for spec in sorted(fitting, key=lambda spec: not spec.accepts))
+
+
+def has_op_profiler(adapter: str) -> bool:
+    """Whether a profiler knows this adapter's runtime, and so its operators."""
+    return any(plugins.lookup("profilers", name).accepts for name in profilers_of(adapter))
+
+
+def profile(
+    crew: Crew, prepared: Prepared, out_dir: Path, *, runs: int = DEFAULT_RUNS, profilers: Sequence[str] = ()
+) -> ProfileResult:
+    """Look into one prepared cell with the named profilers, by default with all that know its adapter.
+
+    Their files are left in `out_dir`, which is made. What a profiler cannot do becomes an outcome of its own;
+    MatrixError for one that does not know the cell's adapter.
+    """
+    adapter = prepared.cell.variant.adapter
+    for name in profilers:
+        accepts = plugins.lookup("profilers", name).accepts
+        if accepts and adapter not in accepts:
+            raise MatrixError(
+                f"profiler {name!r} looks into {', '.join(accepts)}, and {prepared.cell.id} runs on {adapter}",
+                hint=f"--profiler: one of {', '.join(profilers_of(adapter))}",
+            )
+    out_dir.mkdir(parents=True, exist_ok=True)
+    found: list[Profile] = []
+    failures: dict[str, Outcome] = {}
+    for name in profilers or profilers_of(adapter):
+        made = _with_one(crew, prepared, out_dir, name, runs)
+        if isinstance(made, Profile):
+            found.append(made)
+        else:
+            failures[name] = made
+    return ProfileResult(prepared=prepared, out_dir=out_dir, profiles=tuple(found), failures=failures)
+
+
+def _with_one(crew: Crew, prepared: Prepared, out_dir: Path, profiler: str, runs: int) -> Profile | Outcome:
+    job = ProfileJob(
+        profiler=profiler,
+        cell=prepared.cell,
+        artifact=prepared.artifact,
+        pool_path=prepared.pool.path,
+        runs=runs,
+        out_dir=str(out_dir),
+    )
+    try:
+        child = crew.hire(job, f"profile.{profiler}.{prepared.cell.id}", prepared.cell.limits)
+    except BenchError as error:
+        return Outcome(status="failed", reason=error.message, hint=error.hint or "", culprit=error.culprit)
+    try:
+        reply = crew.ask(child, "profile")
+    finally:
+        crew.dismiss([child])
+    if not isinstance(reply, Answer):
+        return outcome_of(reply)
+    return msgspec.json.decode(Path(str(reply.body["path"])).read_bytes(), type=Profile)
+
+
+def profile_cells(
+    matrix: Matrix,
+    out_dirs: Mapping[str, Path],
+    watcher: Watcher,
+    *,
+    runs: int = DEFAULT_RUNS,
+    profilers: Sequence[str] = (),
+    store_root: Path | None = None,
+) -> dict[str, ProfileResult | Outcome]:
+    """Prepare and look into the cells of `matrix` that `out_dirs` names (cell id -> where its files go).
+
+    Artifacts come from the store, and are built where they are missing; inputs are those of a run of this matrix. The
+    outcome says why a cell cannot be looked into. Profilers that do not know a cell's adapter are left out for it.
+    """
+    measurement = matrix.measurement
+    plan = make_plan(matrix.groups)
+    wanted = [(cell, group.reference) for group in plan.groups for cell in group.cells if cell.id in out_dirs]
+    runnable = [(cell, reference) for cell, reference in wanted if cell.id not in plan.obstacles]
+    with tempfile.TemporaryDirectory(prefix="deploybench-profile-") as name:
+        directory = Path(name)
+        for subdirectory in _SUBDIRECTORIES:
+            (directory / subdirectory).mkdir()
+        with Supervisor(directory) as supervisor:
+            crew = Crew(
+                supervisor,
+                directory,
+                width=effective_cpus(),
+                deadline_s=measurement.phase_deadline_s,
+                seed=measurement.seed,
+            )
+            store = Store(store_root or default_root())
+            workshop = Workshop(
+                crew, store, directory, watcher, input_pool=measurement.input_pool, seed=measurement.seed
+            )
+            made = workshop.prepare(runnable)
+            looked = {
+                cell_id: _look(crew, prepared, out_dirs[cell_id], watcher, runs=runs, profilers=profilers)
+                for cell_id, prepared in made.items()
+            }
+    obstacles = {cell.id: plan.obstacles[cell.id] for cell, _ in wanted if cell.id in plan.obstacles}
+    return {**obstacles, **looked}
+
+
+def _look(
+    crew: Crew,
+    prepared: Prepared | Outcome,
+    out_dir: Path,
+    watcher: Watcher,
+    *,
+    runs: int,
+    profilers: Iterable[str],
+) -> ProfileResult | Outcome:
+    if isinstance(prepared, Outcome):
+        return prepared
+    known = profilers_of(prepared.cell.variant.adapter)
+    fitting = tuple(name for name in profilers if name in known) or known
+    watcher.note(f"profiling {prepared.cell.id}: {', '.join(fitting)}")
+    return profile(crew, prepared, out_dir, runs=runs, profilers=fitting)
