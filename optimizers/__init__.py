@@ -7,6 +7,14 @@ from bench.core.plugins import PluginSpec
 #: `freeze` turns variables into constants, which changes the format, and lives here because it is asked for as one.
 STEPS: tuple[PluginSpec, ...] = (
     PluginSpec(
+        name="fold",
+        target="optimizers.fold:STEP",
+        summary="compute once what no input decides, batch normalization included (Grappler)",
+        needs=("tensorflow",),
+        accepts=("frozen_graph",),
+        produces="frozen_graph",
+    ),
+    PluginSpec(
         name="freeze",
         target="optimizers.freeze:STEP",
         summary="turn a SavedModel's variables into constants of one graph",

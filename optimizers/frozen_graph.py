@@ -34,6 +34,13 @@ def node_names(specs: Sequence[TensorSpec]) -> list[str]:
     return list(dict.fromkeys(spec.native_name.partition(":")[0] for spec in specs))
 
 
+def placeholder_type(graph: Any, name: str) -> int:
+    """The DataType number of the placeholder `name`, as TensorFlow's graph tools want it."""
+    node = next(node for node in graph.node if node.name == name)
+    dtype: int = node.attr["dtype"].type
+    return dtype
+
+
 def run_graph(
     graph: Any, batches: Sequence[Batch], inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
 ) -> list[Mapping[str, Array]]:

@@ -13,6 +13,7 @@ from bench.core.contracts import StepResult
 from bench.core.errors import StepFailed
 from bench.formats.steps import only_step_failures, table_blockers
 
+from .fold import folded
 from .frozen_graph import node_names, operator_counts, read_graph, save_checked
 
 if TYPE_CHECKING:
@@ -24,13 +25,12 @@ _NO_ENTRY_POINT = (
     "this TensorFlow has no graph transforms (tensorflow/python/util/_pywrap_transform_graph): "
     "pip install tensorflow==2.21.0, which has them"
 )
-_FOLDING = ("pruning", "constfold", "arithmetic", "dependency")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuantizeWeightsOptions:
-    """`minimum_size`: constants with fewer values stay as they are. `fold`: fold constants first, so that the
-    statistics of batch normalization disappear into weights: quantized alone they give NaN."""
+    """`minimum_size`: constants with fewer values stay as they are. `fold`: do what the step fold does first,
+    so that the statistics of batch normalization disappear into weights: quantized alone they give NaN."""
 
     minimum_size: int = 1024
     fold: bool = True
@@ -56,7 +56,7 @@ class QuantizeWeights:
         """Write `model.pb` with the same inputs and outputs and 8-bit constants."""
         with only_step_failures(_NAME, source, hint=_HINT):
             graph = read_graph(Path(source.path))
-            quantized = _quantized(_folded(graph, source) if options.fold else graph, source, options.minimum_size)
+            quantized = _quantized(folded(graph, source) if options.fold else graph, source, options.minimum_size)
             return save_checked(_NAME, source, graph, quantized, out_dir, examples)
 
 
@@ -65,27 +65,6 @@ def _has_entry_point() -> bool:
     package = importlib.util.find_spec("tensorflow")
     folders = package.submodule_search_locations if package is not None else None
     return any(any(Path(f, "python", "util").glob("_pywrap_transform_graph.*so")) for f in folders or ())
-
-
-def _folded(graph: Any, source: Artifact) -> Any:
-    """The graph after Grappler's constant folding. Never add "remap" or "layout": what they make is for one machine's
-    kernels and was seen to fail when loaded again."""
-    import tensorflow as tf
-    from tensorflow.core.protobuf import config_pb2
-    from tensorflow.python.grappler import tf_optimizer
-
-    imported = tf.Graph()
-    with imported.as_default():
-        tf.import_graph_def(graph, name="")
-    meta_graph = tf.compat.v1.train.export_meta_graph(graph_def=graph, graph=imported)
-    # Grappler takes what must survive from this collection; there is no other way to name it.
-    kept = meta_graph.collection_def["train_op"].node_list.value
-    kept.extend([*node_names(source.inputs), *node_names(source.outputs)])
-    config = config_pb2.ConfigProto()
-    rewrite = config.graph_options.rewrite_options
-    rewrite.optimizers.extend(_FOLDING)
-    rewrite.min_graph_nodes = -1  # small graphs, too
-    return tf_optimizer.OptimizeGraph(config, meta_graph)
 
 
 def _quantized(graph: Any, source: Artifact, minimum_size: int) -> Any:

@@ -11,7 +11,7 @@ from bench.core.artifact import Artifact
 from bench.core.contracts import StepResult
 from bench.formats.steps import only_step_failures, table_blockers
 
-from .frozen_graph import node_names, read_graph, save_checked
+from .frozen_graph import node_names, placeholder_type, read_graph, save_checked
 
 if TYPE_CHECKING:
     from bench.core.contracts import Examples
@@ -50,7 +50,7 @@ def _stripped(graph: Any, source: Artifact) -> Any:
 
     inputs, outputs = node_names(source.inputs), node_names(source.outputs)
     prepared = _without_idle_edges(graph, outputs)
-    types = [_placeholder_type(prepared, name) for name in inputs]
+    types = [placeholder_type(prepared, name) for name in inputs]
     used = strip_unused_lib.strip_unused(prepared, inputs, outputs, types)
     lean = tf.compat.v1.graph_util.remove_training_nodes(used, protected_nodes=[*inputs, *outputs])
     stripped = tf.compat.v1.graph_util.extract_sub_graph(lean, outputs)
@@ -97,12 +97,6 @@ def _order_matters(operator: str) -> bool:
 
     definition = op_def_registry.get(operator)
     return operator in _CONTROL_FLOW or definition is None or definition.is_stateful
-
-
-def _placeholder_type(graph: Any, name: str) -> int:
-    node = next(node for node in graph.node if node.name == name)
-    dtype: int = node.attr["dtype"].type
-    return dtype
 
 
 STEP = Strip()

@@ -45,6 +45,7 @@ class StepCase:
 
 
 CASES = (
+    StepCase(step="fold", family="tensorflow", source="frozen_graph", relative_error=1e-5),
     StepCase(step="freeze", family="tensorflow", source="saved_model", relative_error=1e-5),
     StepCase(step="keras_to_saved_model", family="tensorflow", source="keras_model", relative_error=1e-5),
     StepCase(step="quantize_dynamic", family="onnx", source="onnx_model", relative_error=0.05),
