@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.artifact import Artifact
 from bench.core.contracts import StepResult
+from bench.formats.frozen_graph import node_names, read_graph
 from bench.formats.steps import only_step_failures, table_blockers
 
-from .frozen_graph import node_names, placeholder_type, read_graph, save_checked
+from .frozen_graph import placeholder_type, save_checked
 
 if TYPE_CHECKING:
     from bench.core.contracts import Examples

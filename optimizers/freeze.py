@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from bench.core.artifact import Artifact, TensorSpec
 from bench.core.contracts import StepResult
 from bench.formats.examples import check_batches, require_sound
+from bench.formats.frozen_graph import operator_counts, read_graph, run_graph
 from bench.formats.saved_model import frozen_function, read_saved_model, run_function, serving_function
 from bench.formats.steps import count_changes, only_step_failures, table_blockers
 
-from .frozen_graph import FILE_NAME, operator_counts, read_graph, run_graph
+from .frozen_graph import FILE_NAME
 
 if TYPE_CHECKING:
     from bench.core.contracts import Examples

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from bench.core.artifact import Artifact
 from bench.core.contracts import StepResult
 from bench.core.errors import StepFailed
+from bench.formats.frozen_graph import node_names, operator_counts, read_graph
 from bench.formats.steps import only_step_failures, table_blockers
 
 from .fold import folded
-from .frozen_graph import node_names, operator_counts, read_graph, save_checked
+from .frozen_graph import save_checked
 
 if TYPE_CHECKING:
     from bench.core.contracts import Examples
