@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .artifact import Artifact, TensorSpec
-from .cell import Cell, Dimension, ModelRef, StepCall
+from .cell import Cell, Dimension, ModelRef, StepCall, Tolerance
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,4 +92,23 @@ class ProfileJob:
     out_dir: str
 
 
-Job = MembersJob | SourceJob | StepJob | ExamplesJob | InputsJob | MeasureJob | ProfileJob
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NumericsJob:
+    """Find where a variant leaves its reference; answers with a `bench.explain.divergence.Divergence`.
+
+    The outputs of `cell` are compared with those of `reference`, the tensors inside with those of `against`: an
+    artifact of the variant's own format, None where there is none to compare with.
+    """
+
+    kind: Literal["numerics"] = "numerics"
+    cell: Cell
+    artifact: Artifact
+    reference: Cell
+    reference_artifact: Artifact
+    against: str
+    against_artifact: Artifact | None
+    pool_path: str
+    tolerance: Tolerance
+
+
+Job = MembersJob | SourceJob | StepJob | ExamplesJob | InputsJob | MeasureJob | ProfileJob | NumericsJob

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import msgspec
 
-from bench.core.job import ExamplesJob, InputsJob, Job, MeasureJob, MembersJob, ProfileJob, SourceJob, StepJob
+from bench.core.job import (
+    ExamplesJob,
+    InputsJob,
+    Job,
+    MeasureJob,
+    MembersJob,
+    NumericsJob,
+    ProfileJob,
+    SourceJob,
+    StepJob,
+)
 
 from .protocol import Performer
 
@@ -19,6 +29,7 @@ _TYPES: Mapping[str, type[Job]] = {
     "inputs": InputsJob,
     "measure": MeasureJob,
     "profile": ProfileJob,
+    "numerics": NumericsJob,
 }
 
 
@@ -38,6 +49,10 @@ def performer(job: Job) -> Performer:
         from .profiling import ProfilePerformer
 
         return ProfilePerformer(job)
+    if isinstance(job, NumericsJob):
+        from .numerics import NumericsPerformer
+
+        return NumericsPerformer(job)
     from .building import BuildPerformer
 
     return BuildPerformer(job)
