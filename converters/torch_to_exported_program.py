@@ -11,8 +11,7 @@ from bench.core.artifact import Artifact, Change
 from bench.core.contracts import StepResult
 from bench.formats.examples import check_batches, require_sound
 from bench.formats.steps import only_step_failures, table_blockers
-
-from .torch_source import load_source, run_module
+from bench.formats.torch_source import load_source, run_module
 
 if TYPE_CHECKING:
     from bench.core.contracts import Examples

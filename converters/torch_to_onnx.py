@@ -13,9 +13,9 @@ from bench.core.errors import StepFailed
 from bench.formats.examples import check_batches, require_sound
 from bench.formats.onnx_file import EXTERNAL_DATA_FROM_BYTES, model_size_bytes, run_onnx
 from bench.formats.steps import only_step_failures, table_blockers
+from bench.formats.torch_source import TorchSource, load_source, run_module
 
 from .onnx_interface import name_interface
-from .torch_source import TorchSource, load_source, run_module
 
 if TYPE_CHECKING:
     from bench.core.contracts import Examples
