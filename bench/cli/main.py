@@ -23,6 +23,8 @@ VERBS = {
     "plan": "show what a matrix would run here, and what not and why",
     "list": "show models, steps, adapters, topologies, limiters, profilers",
     "doctor": "what can run here, what spoils numbers on this host, are the results intact",
+    "inspect": "show what is in a model file: operators, weights, work; compare two files",
+    "check": "check how a model behaves on corrupted, extreme, repeated and regrouped inputs",
     "report": "write the HTML page or the Markdown table of a run",
     "replay": "repeat one cell of a run from its record",
     "schema": "print the JSON schema of the matrix for editors",

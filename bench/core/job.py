@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .artifact import Artifact, TensorSpec
+from .behaviour import OutputRange
 from .cell import Cell, Dimension, ModelRef, StepCall, Tolerance
 
 
@@ -111,4 +112,46 @@ class NumericsJob:
     tolerance: Tolerance
 
 
-Job = MembersJob | SourceJob | StepJob | ExamplesJob | InputsJob | MeasureJob | ProfileJob | NumericsJob
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BehaviourJob:
+    """Open an artifact and make the checks of `bench.behaviour` one by one; `before_path` holds what another process
+    answered, or receives it when the answers are asked for."""
+
+    kind: Literal["behaviour"] = "behaviour"
+    cell: Cell
+    artifact: Artifact
+    pool_path: str
+    before_path: str
+    tolerance: float
+    ranges: tuple[OutputRange, ...] = ()
+    cases_path: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InspectJob:
+    """Say what is in a model file; answers with a `bench.inspect.Inspection`.
+
+    `inputs` and `outputs` are empty where the file itself must tell them; `events_dir` is where to write its graph for
+    TensorBoard, empty for nowhere.
+    """
+
+    kind: Literal["inspect"] = "inspect"
+    location: str
+    format: str
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    events_dir: str = ""
+
+
+Job = (
+    MembersJob
+    | SourceJob
+    | StepJob
+    | ExamplesJob
+    | InputsJob
+    | MeasureJob
+    | BehaviourJob
+    | ProfileJob
+    | NumericsJob
+    | InspectJob
+)

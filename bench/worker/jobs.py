@@ -8,8 +8,10 @@ from pathlib import Path
 import msgspec
 
 from bench.core.job import (
+    BehaviourJob,
     ExamplesJob,
     InputsJob,
+    InspectJob,
     Job,
     MeasureJob,
     MembersJob,
@@ -27,7 +29,9 @@ _TYPES: Mapping[str, type[Job]] = {
     "step": StepJob,
     "examples": ExamplesJob,
     "inputs": InputsJob,
+    "inspect": InspectJob,
     "measure": MeasureJob,
+    "behaviour": BehaviourJob,
     "profile": ProfileJob,
     "numerics": NumericsJob,
 }
@@ -45,6 +49,10 @@ def performer(job: Job) -> Performer:
         from .measuring import MeasurePerformer
 
         return MeasurePerformer(job)
+    if isinstance(job, InspectJob):
+        from .inspecting import InspectPerformer
+
+        return InspectPerformer(job)
     if isinstance(job, ProfileJob):
         from .profiling import ProfilePerformer
 
@@ -53,6 +61,10 @@ def performer(job: Job) -> Performer:
         from .numerics import NumericsPerformer
 
         return NumericsPerformer(job)
+    if isinstance(job, BehaviourJob):
+        from .behaviour import BehaviourPerformer
+
+        return BehaviourPerformer(job)
     from .building import BuildPerformer
 
     return BuildPerformer(job)
