@@ -20,6 +20,13 @@ ADAPTERS: tuple[PluginSpec, ...] = (
         accepts=("onnx",),
     ),
     PluginSpec(
+        name="openvino",
+        target="bench.adapters.openvino:ADAPTER",
+        summary="OpenVINO on the CPU, in a declared precision",
+        needs=("openvino",),
+        accepts=("openvino_ir", "onnx"),
+    ),
+    PluginSpec(
         name="tensorflow",
         target="bench.adapters.tensorflow:ADAPTER",
         summary="TensorFlow graph functions on the CPU, with XLA as an option",

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.core.errors import TargetError
 from bench.formats.detect import split_callable
 
-from . import inspect_onnx, inspect_tensorflow, inspect_torch, null
+from . import inspect_onnx, inspect_openvino, inspect_tensorflow, inspect_torch, null
 from .boundary import as_target_error
 from .dimensions import Signature
 
@@ -26,6 +26,7 @@ def signature(format: str, path: Path | str) -> Signature:
         "keras": inspect_tensorflow.keras_signature,
         "exported_program": inspect_torch.exported_signature,
         "python_callable": inspect_torch.callable_signature,
+        "openvino_ir": inspect_openvino.signature,
         "null": null.signature,
     }
     if format not in readers:

@@ -17,7 +17,7 @@ from .finding import Finding
 from .gpu import gpus
 
 _IMPORT_TIMEOUT_S = 120
-_QUIET = {"ORT_DISABLE_TELEMETRY": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
+_QUIET = {"ORT_DISABLE_TELEMETRY": "1", "CI": "true", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
 
 
 def plugin_findings() -> Iterator[Finding]:

@@ -16,6 +16,7 @@ _SUFFIXES = {
     ".hdf5": "keras",
     ".pt2": "exported_program",
     ".json": "null",
+    ".xml": "openvino_ir",
 }
 #: A file whose presence tells the format of the directory around it.
 _MARKERS = {"saved_model.pb": "saved_model", "module.json": "torch_module"}

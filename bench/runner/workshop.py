@@ -19,6 +19,7 @@ from bench.core.errors import BenchError, Interrupted, RefusedError, StepFailed
 from bench.core.job import ExamplesJob, InputsJob, Job, MembersJob, SourceJob, StepJob
 from bench.core.results import Outcome
 from bench.formats.detect import split_callable
+from bench.formats.openvino_ir import weights_file
 from bench.supervise import Answer, Child, Ticket
 
 from .crew import Crew, Question, Reply, outcome_of
@@ -275,6 +276,8 @@ class Workshop:
 
     def _members(self, path: Path, format: str) -> tuple[str, ...]:
         """The other files that a model file refers to; told by a child, for it takes a parser of foreign files."""
+        if format == "openvino_ir":
+            return (weights_file(path).name,)
         if format != "onnx":
             return ()
         child = self._crew.hire(MembersJob(path=str(path)), f"members.{digest(str(path), length=12)}")

@@ -7,6 +7,7 @@ names.
 
 from __future__ import annotations
 
+import os
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.artifact import Artifact, TensorSpec
+from bench.formats import openvino_ir  # before openvino: it keeps the library from reporting that it is imported
 
 if TYPE_CHECKING:
     from bench.core.contracts import Array, Batch
@@ -115,6 +117,15 @@ def build_onnx(directory: Path) -> str:
     )
     path = directory / "net.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    return str(path)
+
+
+def build_openvino_ir(directory: Path) -> str:
+    """The network as IR, made of the ONNX graph."""
+    import openvino
+
+    path = directory / openvino_ir.FILE_NAME
+    openvino.save_model(openvino.convert_model(build_onnx(directory)), path, compress_to_fp16=False)
     return str(path)
 
 
@@ -241,6 +252,7 @@ def build_python_callable(directory: Path) -> str:
 
 
 _KEYS = {"product": "p", "total": "t"}
+_ONNX_NAMES = {"left": "in/left", "right": "in/right", "product": "out:product", "total": "out:total"}
 
 
 def _none(threads: int) -> int:
@@ -256,6 +268,11 @@ def _two_pools(threads: int) -> int:
     return 2 * (threads - 1)
 
 
+def _openvino_pools(threads: int) -> int:
+    """One thread that waits for requests, beside as many as compute; there are never more of these than cores."""
+    return min(threads, os.cpu_count() or 1) + 1
+
+
 def _tensorflow_pools(threads: int) -> int:
     """The caller only waits; one thread runs operators, and one is the inter-op pool's own."""
     return threads + 2
@@ -267,8 +284,22 @@ CASES: Mapping[str, Case] = {
         adapter="onnxruntime",
         format="onnx",
         build=build_onnx,
-        native={"left": "in/left", "right": "in/right", "product": "out:product", "total": "out:total"},
+        native=_ONNX_NAMES,
         threads_beside_main=_one_pool,
+    ),
+    "openvino_ir": Case(
+        adapter="openvino",
+        format="openvino_ir",
+        build=build_openvino_ir,
+        native=_ONNX_NAMES,
+        threads_beside_main=_openvino_pools,
+    ),
+    "openvino_onnx": Case(
+        adapter="openvino",
+        format="onnx",
+        build=build_onnx,
+        native=_ONNX_NAMES,
+        threads_beside_main=_openvino_pools,
     ),
     "saved_model": Case(
         adapter="tensorflow",

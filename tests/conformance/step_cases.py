@@ -40,13 +40,22 @@ class StepCase:
 
     @property
     def id(self) -> str:
-        """Step and options, as pytest shows them."""
-        return "-".join((self.step, *(f"{name}={value}" for name, value in self.options.items())))
+        """Step, source and options, as pytest shows them."""
+        return "-".join((self.step, self.source, *(f"{name}={value}" for name, value in self.options.items())))
 
 
 CASES = (
+    StepCase(step="compress_openvino", family="openvino", source="openvino_model", relative_error=0.05),
+    StepCase(
+        step="compress_openvino",
+        family="openvino",
+        source="openvino_model",
+        relative_error=0.3,
+        options={"mode": "INT4_SYM", "all_layers": True},
+    ),
     StepCase(step="fold", family="tensorflow", source="frozen_graph", relative_error=1e-5),
     StepCase(step="freeze", family="tensorflow", source="saved_model", relative_error=1e-5),
+    StepCase(step="frozen_graph_to_saved_model", family="tflite", source="frozen_graph", relative_error=1e-6),
     StepCase(step="keras_to_saved_model", family="tensorflow", source="keras_model", relative_error=1e-5),
     StepCase(step="quantize_dynamic", family="onnx", source="onnx_model", relative_error=0.05),
     StepCase(
@@ -55,6 +64,22 @@ CASES = (
         source="onnx_model",
         relative_error=0.05,
         options={"weight_type": "QInt8", "op_types": ("MatMul",), "per_channel": True},
+    ),
+    StepCase(step="quantize_openvino", family="openvino", source="openvino_model", relative_error=0.05),
+    StepCase(
+        step="quantize_openvino",
+        family="openvino",
+        source="openvino_model",
+        relative_error=0.1,
+        options={"preset": "mixed", "model_type": "transformer"},
+    ),
+    StepCase(step="quantize_tflite", family="tflite", source="tflite_model", relative_error=0.05),
+    StepCase(
+        step="quantize_tflite",
+        family="tflite",
+        source="tflite_model",
+        relative_error=0.05,
+        options={"recipe": "weight_only_int8"},
     ),
     StepCase(step="quantize_weights", family="tensorflow", source="frozen_graph", relative_error=0.05),
     StepCase(
@@ -66,6 +91,42 @@ CASES = (
     ),
     StepCase(step="saved_model_to_onnx", family="tensorflow", source="saved_model", relative_error=1e-5),
     StepCase(step="strip", family="tensorflow", source="frozen_graph", relative_error=1e-5),
+    StepCase(step="to_openvino", family="openvino", source="onnx_model", relative_error=1e-5),
+    StepCase(
+        step="to_openvino",
+        family="openvino",
+        source="onnx_model",
+        relative_error=2e-3,
+        options={"compress_to_float16": True},
+    ),
+    StepCase(step="to_openvino", family="openvino", source="saved_model", relative_error=1e-5),
+    StepCase(step="to_openvino", family="openvino", source="frozen_graph", relative_error=1e-5),
+    StepCase(step="to_openvino", family="openvino", source="torch_encoder", relative_error=1e-5),
+    StepCase(step="tflite_to_onnx", family="tflite", source="tflite_model", relative_error=1e-5),
+    StepCase(step="to_tflite", family="tflite", source="saved_model", relative_error=1e-5),
+    StepCase(step="to_tflite", family="tflite", source="frozen_graph", relative_error=1e-5),
+    StepCase(
+        step="to_tflite",
+        family="tflite",
+        source="saved_model",
+        relative_error=2e-3,
+        options={"precision": "float16"},
+    ),
+    StepCase(
+        step="to_tflite",
+        family="tflite",
+        source="saved_model",
+        relative_error=0.05,
+        options={"precision": "dynamic_int8"},
+    ),
+    StepCase(step="to_tflite_int8", family="tflite", source="saved_model", relative_error=0.05),
+    StepCase(
+        step="to_tflite_int8",
+        family="tflite",
+        source="frozen_graph",
+        relative_error=0.05,
+        options={"samples": 16, "float_fallback": True},
+    ),
     StepCase(step="torch_to_exported_program", family="torch", source="torch_encoder", relative_error=1e-5),
     StepCase(step="torch_to_onnx", family="torch", source="torch_encoder", relative_error=1e-5),
     StepCase(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from bench.core.artifact import Artifact, TensorSpec
 from bench.core.contracts import Examples
 from bench.core.files import sha256_tree, tree_size_bytes
+from bench.formats import openvino_ir  # before openvino: it keeps the library from reporting that it is imported
 
 IMAGE = TensorSpec(name="image", dtype="float32", shape=("batch", 12, 12, 3))
 SCORES = TensorSpec(name="scores", dtype="float32", shape=("batch", 10))
@@ -96,6 +98,19 @@ def frozen_graph(directory: Path) -> Artifact:
     return artifact("frozen_graph", path, [image], [scores])
 
 
+def tflite_model(directory: Path) -> Artifact:
+    """Converted in float; files converted this way have no signature, only names of tensors."""
+    import tensorflow as tf
+
+    frozen = frozen_graph(directory)
+    converter = tf.compat.v1.lite.TFLiteConverter.from_frozen_graph(frozen.path, ["image"], ["Identity"])
+    path = directory / "model.tflite"
+    path.write_bytes(converter.convert())
+    image = TensorSpec(name="image", dtype="float32", shape=IMAGE.shape, native="image")
+    scores = TensorSpec(name="scores", dtype="float32", shape=SCORES.shape, native="Identity")
+    return artifact("tflite", path, [image], [scores])
+
+
 def onnx_model(directory: Path) -> Artifact:
     """Two matrix products; the values of the weights are stored with their shapes, as torch's exporter does."""
     from onnx import TensorProto, checker, helper, numpy_helper, save
@@ -119,6 +134,19 @@ def onnx_model(directory: Path) -> Artifact:
     path = directory / "model.onnx"
     save(model, path)
     return artifact("onnx", path, [TensorSpec(name="features", dtype="float32", shape=("batch", 12))], [SCORES])
+
+
+def openvino_model(directory: Path) -> Artifact:
+    """The two products as IR, with names of OpenVINO's that differ from ours."""
+    import openvino
+
+    source = onnx_model(directory)
+    model = openvino.convert_model(source.path)
+    model.inputs[0].get_tensor().set_names({"in/features"})
+    path = directory / openvino_ir.FILE_NAME
+    openvino.save_model(model, path, compress_to_fp16=False)
+    (features,) = source.inputs
+    return artifact("openvino_ir", path, [replace(features, native="in/features")], source.outputs)
 
 
 def torch_encoder(directory: Path) -> Artifact:
@@ -205,6 +233,21 @@ def _run_onnx(path: Path, values: Any, inputs: Any, outputs: Any) -> list[Any]:
     return session.run([spec.native_name for spec in outputs], feeds)
 
 
+def _run_tflite(path: Path, values: Any, inputs: Any, outputs: Any) -> list[Any]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=str(path), num_threads=1)
+    places = {detail["name"]: detail["index"] for detail in interpreter.get_input_details()}
+    for spec, value in zip(inputs, values, strict=True):
+        interpreter.resize_tensor_input(places[spec.native_name], value.shape)
+    interpreter.allocate_tensors()
+    for spec, value in zip(inputs, values, strict=True):
+        interpreter.set_tensor(places[spec.native_name], value)
+    interpreter.invoke()
+    places = {detail["name"]: detail["index"] for detail in interpreter.get_output_details()}
+    return [interpreter.get_tensor(places[spec.native_name]) for spec in outputs]
+
+
 def _run_torch(module: Any, values: Any, outputs: Any) -> list[Any]:
     import torch
 
@@ -226,11 +269,22 @@ def _run_exported_program(path: Path, values: Any, inputs: Any, outputs: Any) ->
     return _run_torch(torch.export.load(path).module(), values, outputs)
 
 
+def _run_openvino(path: Path, values: Any, inputs: Any, outputs: Any) -> list[Any]:
+    """In single precision, whatever the processor would do by itself."""
+    import openvino
+
+    compiled = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    answer = compiled({spec.native_name: value for spec, value in zip(inputs, values, strict=True)})
+    return [answer[spec.native_name] for spec in outputs]
+
+
 _RUNNERS = {
     "keras": _run_keras,
     "saved_model": _run_saved_model,
     "frozen_graph": _run_frozen_graph,
     "onnx": _run_onnx,
+    "tflite": _run_tflite,
+    "openvino_ir": _run_openvino,
     "torch_module": _run_torch_module,
     "exported_program": _run_exported_program,
 }
