@@ -1,0 +1,235 @@
+"""Why one variant is slower or faster than another: where their operators' times differ, by kind of work.
+
+Times of operators come from profiled passes, the two wall times from timed ones. A profile is slower than the timed
+pass; by how much is stated, never corrected for.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from bench.core.canonical import slug
+from bench.core.cell import StepCall
+from bench.core.profiling import OpProfile, OpTime
+
+from . import instructions
+from .kinds import computes_on_integers, kind_of
+
+#: A gap below this share of the first wall time is none: there is nothing to explain.
+SAME_SPEED_RATIO = 0.02
+#: Kinds are named, largest first, until they cover this share of the gap.
+WANTED_COVERAGE_RATIO = 0.8
+COVERAGE_FORMULA = (
+    "sum of the differences of operator time in the direction of the gap, by kind / (wall time of B - wall time of A)"
+)
+_OUTSIDE = "outside of operators"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """One variant as it was measured: `wall_ms` is a timed call, `profile` comes from a pass of its own."""
+
+    variant: str
+    cell_id: str
+    wall_ms: float
+    profile: OpProfile
+    steps: tuple[StepCall, ...] = ()
+    threads: int = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OperatorTime:
+    """All operators of one name in one call of the model."""
+
+    operator: str
+    count: float
+    ms: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Share:
+    """How many operators of a sort there are, and their time in one call of the model."""
+
+    count: float
+    ms: float
+    ratio: float  # of all operators' time
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Side:
+    """What one profile says. `overhead_ratio` is the profiled wall time over the timed one."""
+
+    variant: str
+    cell_id: str
+    runtime: str
+    threads: int
+    steps: tuple[StepCall, ...]
+    wall_ms: float
+    profiled_wall_ms: float
+    overhead_ratio: float
+    operators_ms: float
+    integer: Share
+    quantize: Share
+    cast: Share
+    layout: Share
+    reference_kernels: Share
+    instruction_sets: tuple[str, ...]  # that kernels name; empty where the runtime does not tell
+    operators: tuple[OperatorTime, ...]  # largest first
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KindDelta:
+    """The work of one kind on both sides; `gap_ratio` is the difference's share of the gap, None without a gap."""
+
+    kind: str
+    a_ms: float
+    b_ms: float
+    delta_ms: float
+    gap_ratio: float | None
+    a_operators: tuple[OperatorTime, ...]
+    b_operators: tuple[OperatorTime, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """Why `b` is slower or faster than `a`.
+
+    `kinds` are ordered by how much of the gap they make, what works against it last; the entry
+    "outside of operators" is profiled wall time that no operator accounts for, and counts for no coverage.
+    `timed_by` says where the wall times come from; `words` is the explanation in sentences.
+    """
+
+    model: str
+    a: Side
+    b: Side
+    gap_ms: float
+    ratio: float  # wall time of B over that of A
+    kinds: tuple[KindDelta, ...]
+    coverage_ratio: float | None
+    coverage_formula: str
+    cpu_flags: tuple[str, ...]
+    missing_cpu_flags: tuple[str, ...]
+    timed_by: str
+    words: tuple[str, ...] = ()
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether there is anything to explain."""
+        return self.coverage_ratio is not None
+
+
+def explain(model: str, a: Subject, b: Subject, *, cpu_flags: Iterable[str], timed_by: str) -> Explanation:
+    """Compare two profiles; without words, which `speed_words.speed_words` finds."""
+    flags = tuple(cpu_flags)
+    sides = _side(a), _side(b)
+    gap_ms = b.wall_ms - a.wall_ms
+    is_gap = abs(gap_ms) >= SAME_SPEED_RATIO * a.wall_ms
+    kinds = _kinds(*sides, gap_ms if is_gap else None)
+    towards = [kind.delta_ms for kind in kinds if kind.kind != _OUTSIDE and kind.delta_ms * gap_ms > 0]
+    return Explanation(
+        model=model,
+        a=sides[0],
+        b=sides[1],
+        gap_ms=gap_ms,
+        ratio=b.wall_ms / a.wall_ms,
+        kinds=kinds,
+        coverage_ratio=sum(towards) / gap_ms if is_gap else None,
+        coverage_formula=COVERAGE_FORMULA,
+        cpu_flags=instructions.present(flags),
+        missing_cpu_flags=instructions.missing(flags),
+        timed_by=timed_by,
+    )
+
+
+def is_outside(kind: KindDelta) -> bool:
+    """Whether this is no work of operators, but what is between and around them."""
+    return kind.kind == _OUTSIDE
+
+
+def _side(subject: Subject) -> Side:
+    profile = subject.profile
+    runtime = profile.runtime
+    profiled_ms = profile.wall_ns_per_run / 1e6
+
+    def share(belongs: Callable[[OpTime], bool]) -> Share:
+        return _share(profile, belongs)
+
+    return Side(
+        variant=subject.variant,
+        cell_id=subject.cell_id,
+        runtime=runtime,
+        threads=subject.threads,
+        steps=subject.steps,
+        wall_ms=subject.wall_ms,
+        profiled_wall_ms=profiled_ms,
+        overhead_ratio=profiled_ms / subject.wall_ms,
+        operators_ms=profile.ops_ns_per_run / 1e6,
+        integer=share(lambda op: computes_on_integers(runtime, op)),
+        quantize=share(lambda op: kind_of(runtime, op.kind) == "Quantize/Dequantize"),
+        cast=share(lambda op: kind_of(runtime, op.kind) == "Cast"),
+        layout=share(lambda op: kind_of(runtime, op.kind) == "Layout"),
+        reference_kernels=share(lambda op: instructions.is_reference_kernel(op.kernel)),
+        instruction_sets=instructions.named_in(profile),
+        operators=_by_operator(profile.ops),
+        notes=profile.notes,
+    )
+
+
+def _share(profile: OpProfile, belongs: Callable[[OpTime], bool]) -> Share:
+    chosen = [op for op in profile.ops if belongs(op)]
+    ms = sum(op.ns_per_run for op in chosen) / 1e6
+    total_ms = profile.ops_ns_per_run / 1e6
+    return Share(count=sum(op.calls_per_run for op in chosen), ms=ms, ratio=ms / total_ms if total_ms else 0.0)
+
+
+def _by_operator(ops: Iterable[OpTime]) -> tuple[OperatorTime, ...]:
+    counts: dict[str, float] = defaultdict(float)
+    times_ms: dict[str, float] = defaultdict(float)
+    for op in ops:
+        counts[op.kind] += op.calls_per_run
+        times_ms[op.kind] += op.ns_per_run / 1e6
+    times = (OperatorTime(operator=name, count=counts[name], ms=ms) for name, ms in times_ms.items())
+    return tuple(sorted(times, key=lambda time: (-time.ms, time.operator)))
+
+
+def _kinds(a: Side, b: Side, gap_ms: float | None) -> tuple[KindDelta, ...]:
+    by_kind: dict[str, tuple[list[OperatorTime], list[OperatorTime]]] = defaultdict(lambda: ([], []))
+    for position, side in enumerate((a, b)):
+        for operator in side.operators:
+            by_kind[kind_of(side.runtime, operator.operator)][position].append(operator)
+    deltas = [_delta(kind, own, theirs, gap_ms) for kind, (own, theirs) in by_kind.items()]
+    outside = [side.profiled_wall_ms - side.operators_ms for side in (a, b)]
+    deltas.append(
+        KindDelta(
+            kind=_OUTSIDE,
+            a_ms=outside[0],
+            b_ms=outside[1],
+            delta_ms=outside[1] - outside[0],
+            gap_ratio=(outside[1] - outside[0]) / gap_ms if gap_ms else None,
+            a_operators=(),
+            b_operators=(),
+        )
+    )
+    sign = -1 if gap_ms is not None and gap_ms < 0 else 1
+    return tuple(sorted(deltas, key=lambda delta: (-sign * delta.delta_ms, delta.kind)))
+
+
+def _delta(kind: str, own: list[OperatorTime], theirs: list[OperatorTime], gap_ms: float | None) -> KindDelta:
+    a_ms, b_ms = (sum(operator.ms for operator in side) for side in (own, theirs))
+    return KindDelta(
+        kind=kind,
+        a_ms=a_ms,
+        b_ms=b_ms,
+        delta_ms=b_ms - a_ms,
+        gap_ratio=(b_ms - a_ms) / gap_ms if gap_ms else None,
+        a_operators=tuple(own),
+        b_operators=tuple(theirs),
+    )
+
+
+def file_name(a: str, b: str) -> str:
+    """The name of the file that keeps the explanation of two cells, by their ids."""
+    return f"{slug(a)}--{slug(b)}.json"
