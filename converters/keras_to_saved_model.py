@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from bench.core.contracts import StepResult
 from bench.core.errors import StepFailed
 from bench.core.files import tree_size_bytes
 from bench.formats.examples import check_batches, require_sound
-from bench.formats.saved_model import run_function, serving_function
+from bench.formats.saved_model import run_function, serving_function, with_signature_names
 from bench.formats.steps import only_step_failures, table_blockers
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def _convert(source: Artifact, out_dir: Path, examples: Examples | None) -> Step
     if keras.backend.backend() != "tensorflow":
         raise StepFailed(f"{_NAME}: Keras uses the backend {keras.backend.backend()} here", hint=_BACKEND_HINT)
     model = keras.models.load_model(source.path, compile=False, safe_mode=True)
-    inputs, outputs = _named(source.inputs), _named(source.outputs)
+    inputs, outputs = with_signature_names(source.inputs), with_signature_names(source.outputs)
     order_in = _order([tensor.name for tensor in model.inputs], source.inputs, "inputs")
     order_out = _order(model.output_names, source.outputs, "outputs")
 
@@ -89,16 +88,6 @@ def _convert(source: Artifact, out_dir: Path, examples: Examples | None) -> Step
         Change(what="variables", before=len(model.variables), after=_stored_variables(path)),
     )
     return StepResult(format="saved_model", path=path, inputs=inputs, outputs=outputs, changes=changes)
-
-
-def _named(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
-    """Signature names are Python identifiers, so a canonical name that is none gets a native one."""
-    return tuple(replace(spec, native=_identifier(spec.name)) for spec in specs)
-
-
-def _identifier(name: str) -> str:
-    word = re.sub(r"\W", "_", name, flags=re.ASCII)
-    return word if word[0].isalpha() else f"tensor_{word}"
 
 
 def _order(names: Sequence[str], specs: Sequence[TensorSpec], what: str) -> list[int]:

@@ -53,17 +53,21 @@ def graph_function(
 def run_graph(
     graph: Any, batches: Sequence[Batch], inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
 ) -> list[Mapping[str, Array]]:
-    """Import the GraphDef and run each batch: one mapping of canonical output name to array per batch."""
+    """Import the GraphDef and run each batch: one mapping of canonical output name to array per batch.
+
+    In a session of TensorFlow 1: there, two graphs of one process may have different functions of the same name.
+    """
     import tensorflow as tf
 
-    wrapped = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), [])
-    feeds = [wrapped.graph.get_tensor_by_name(tensor_name(spec)) for spec in inputs]
-    fetches = [wrapped.graph.get_tensor_by_name(tensor_name(spec)) for spec in outputs]
-    function = wrapped.prune(feeds, fetches)
+    feeds, fetches = [tensor_name(spec) for spec in inputs], [tensor_name(spec) for spec in outputs]
+    with tf.Graph().as_default() as imported:
+        tf.graph_util.import_graph_def(graph, name="")
     answers: list[Mapping[str, Array]] = []
-    for batch in batches:
-        values = function(*(tf.constant(batch[spec.name]) for spec in inputs))
-        answers.append({spec.name: value.numpy() for spec, value in zip(outputs, values, strict=True)})
+    with tf.compat.v1.Session(graph=imported) as session:
+        for batch in batches:
+            fed = dict(zip(feeds, (batch[spec.name] for spec in inputs), strict=True))
+            values = session.run(fetches, fed)
+            answers.append({spec.name: value for spec, value in zip(outputs, values, strict=True)})
     return answers
 
 

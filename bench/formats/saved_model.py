@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +98,17 @@ def frozen_function(function: Any, *, lower_control_flow: bool) -> Any:
             hint="lookup tables and other resources cannot be frozen; export the network without them",
         )
     return frozen
+
+
+def with_signature_names(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """The specs as a signature can call them: by canonical name where that is a Python identifier, else by one made
+    from it."""
+    return tuple(replace(spec, native=_identifier(spec.name)) for spec in specs)
+
+
+def _identifier(name: str) -> str:
+    word = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return word if word[0].isalpha() else f"tensor_{word}"
 
 
 def _is_state(tensor: Any) -> bool:

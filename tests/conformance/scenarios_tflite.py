@@ -1,0 +1,220 @@
+"""What the steps around TensorFlow Lite and served graphs must do beyond the checks that all share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from bench.core import plugins
+from bench.core.artifact import Artifact, TensorSpec
+from bench.core.contracts import StepResult
+from bench.core.errors import StepFailed
+from tests.conformance import step_sources
+from tests.conformance.step_sources import IMAGE, SCORES, artifact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def apply(name: str, source: Artifact, directory: Path, **options: Any) -> StepResult:
+    out_dir = directory / f"out_{name}_{len(list(directory.glob('out_*')))}"
+    out_dir.mkdir()
+    step = plugins.load("steps", name)
+    examples = step_sources.examples_for(source) if plugins.lookup("steps", name).learns_from else None
+    result: StepResult = step.apply(source, step.Options(**options), out_dir, examples)
+    return result
+
+
+def as_artifact(result: StepResult) -> Artifact:
+    return artifact(result.format, result.path, result.inputs, result.outputs)
+
+
+def images(count: int) -> Any:
+    return np.random.default_rng(0).random((count, 12, 12, 3), dtype=np.float32)
+
+
+def every_graph_variant_is_restored_as_serving_programs_do(directory: Path) -> None:
+    import tensorflow as tf
+
+    source = step_sources.frozen_graph(directory)
+    source = replace(source, inputs=(replace(source.inputs[0], name="1.image"),))
+    for name in ("fold", "quantize_weights"):
+        graph = as_artifact(apply(name, source, directory))
+        result = apply("frozen_graph_to_saved_model", graph, directory)
+        with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+            loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(result.path))
+            signature = loaded.signature_def["serving_default"]
+            tensors = signature.inputs["tensor_1_image"].name, signature.outputs["scores"].name
+            served = session.run(tensors[1], {tensors[0]: images(2)})
+        expected = step_sources.run(
+            "frozen_graph", Path(graph.path), {"1.image": images(2)}, graph.inputs, graph.outputs
+        )
+        np.testing.assert_allclose(served, expected["scores"], atol=1e-6)
+
+
+def folding_keeps_branches_and_both_of_two_equal_outputs(directory: Path) -> None:
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    def branches(x: Any) -> Any:
+        y = tf.cond(tf.reduce_sum(x) > 0.0, lambda: x + 1.0 + 1.0, lambda: x - 5.0)
+        return [y, y]
+
+    traced = tf.function(branches, input_signature=[tf.TensorSpec([None, 3], tf.float32, name="x")], autograph=False)
+    for lower in (True, False):
+        frozen = convert_variables_to_constants_v2(traced.get_concrete_function(), lower)
+        path = directory / f"branches_{lower}.pb"
+        path.write_bytes(frozen.graph.as_graph_def().SerializeToString())
+        wide = TensorSpec(name="x", dtype="float32", shape=("batch", 3), native=frozen.inputs[0].name)
+        outputs = [replace(wide, name=f"y{i}", native=tensor.name) for i, tensor in enumerate(frozen.outputs)]
+        result = apply("fold", artifact("frozen_graph", path, [wide], outputs), directory)
+        for sign, expected in ((1.0, 3.0), (-1.0, -6.0)):
+            x = np.full((2, 3), sign, np.float32)
+            answer = step_sources.run("frozen_graph", result.path, {"x": x}, result.inputs, result.outputs)
+            assert (answer["y0"] == expected).all()
+            assert (answer["y1"] == expected).all()
+
+
+def several_inputs_and_outputs_keep_their_order_in_tflite(directory: Path) -> None:
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.serve = tf.function(
+        lambda left, right: {"a_sum": left + right, "b_double": left * 2.0, "c_same": right},
+        input_signature=[tf.TensorSpec([None, 3], name="left"), tf.TensorSpec([None, 3], name="right")],
+    )
+    path = directory / "three"
+    tf.saved_model.save(module, str(path), signatures=module.serve)
+    wide = TensorSpec(name="x", dtype="float32", shape=("batch", 3))
+    source = artifact(
+        "saved_model",
+        path,
+        [replace(wide, name=name) for name in ("right", "left")],
+        [replace(wide, name=name) for name in ("c_same", "b_double", "a_sum")],
+    )
+    batch = {"left": np.full((2, 3), 5, np.float32), "right": np.full((2, 3), 1, np.float32)}
+    result = apply("to_tflite", source, directory)
+    answer = step_sources.run("tflite", result.path, batch, result.inputs, result.outputs)
+    assert {name: float(values.mean()) for name, values in answer.items()} == {"c_same": 1, "b_double": 10, "a_sum": 6}
+    computed = replace(as_artifact(result), outputs=result.outputs[1:])
+    back = apply("tflite_to_onnx", computed, directory)
+    answer = step_sources.run("onnx", back.path, batch, back.inputs, back.outputs)
+    assert {name: float(values.mean()) for name, values in answer.items()} == {"b_double": 10, "a_sum": 6}
+
+
+def both_forms_of_gelu_reach_onnx(directory: Path) -> None:
+    import tensorflow as tf
+
+    wide = TensorSpec(name="x", dtype="float32", shape=("batch", 9))
+    for approximate in (True, False):
+        module = tf.Module()
+        signature = [tf.TensorSpec([None, 9], name="x")]
+        module.serve = tf.function(lambda x, kind=approximate: {"y": tf.nn.gelu(x, kind)}, input_signature=signature)
+        path = directory / str(approximate)
+        tf.saved_model.save(module, str(path), signatures=module.serve)
+        result = apply("to_tflite", artifact("saved_model", path, [wide], [replace(wide, name="y")]), directory)
+        back = apply("tflite_to_onnx", as_artifact(result), directory)
+        x = np.linspace(-4, 4, 9, dtype=np.float32)[None]
+        answer = step_sources.run("onnx", back.path, {"x": x}, back.inputs, back.outputs)
+        np.testing.assert_allclose(answer["y"], tf.nn.gelu(x, approximate).numpy(), atol=1e-6)
+
+
+def a_sequence_stays_open_unless_its_size_is_given(directory: Path) -> None:
+    source = sequence_model(directory)
+    opened = apply("to_tflite", source, directory)
+    assert opened.inputs[0].shape == ("batch", "sequence")
+    for size in (4, 9):
+        ids = {"ids": np.ones((2, size), np.int64)}
+        assert step_sources.run("tflite", opened.path, ids, opened.inputs, opened.outputs)["tokens"].shape == (
+            2,
+            size,
+            8,
+        )
+    fixed = apply("to_tflite", source, directory, sizes=("sequence=16",))
+    assert fixed.inputs[0].shape == ("batch", 16)
+    assert fixed.outputs[0].shape == ("batch", 16, 8)
+    quantized = apply("to_tflite_int8", source, directory, sizes=("sequence=16",))
+    assert quantized.inputs[0].shape == ("batch", 16)
+    with pytest.raises(StepFailed, match="the examples have 16"):
+        apply("to_tflite_int8", source, directory, sizes=("sequence=32",))
+
+
+def sequence_model(directory: Path) -> Artifact:
+    """A table, attention over it, and a normalization."""
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(2)
+    ids = keras.Input((None,), dtype="int64", name="ids")
+    x = keras.layers.Embedding(50, 8)(ids)
+    x = keras.layers.LayerNormalization()(x + keras.layers.MultiHeadAttention(2, 4)(x, x))
+    model = keras.Model(ids, x)
+    holder = tf.Module()
+    holder.weights = [variable.value for variable in model.variables]
+    signature = [tf.TensorSpec([None, None], tf.int64, name="ids")]
+    holder.serve = tf.function(lambda ids: {"tokens": model(ids, training=False)}, input_signature=signature)
+    path = directory / "sequence"
+    tf.saved_model.save(holder, str(path), signatures=holder.serve)
+    inputs = [TensorSpec(name="ids", dtype="int64", shape=("batch", "sequence"))]
+    outputs = [TensorSpec(name="tokens", dtype="float32", shape=("batch", "sequence", 8))]
+    return artifact("saved_model", path, inputs, outputs)
+
+
+def full_integers_are_stored_and_computed(directory: Path) -> None:
+    from bench.formats.tflite_file import operator_counts
+
+    result = apply("to_tflite_int8", step_sources.saved_model(directory), directory)
+    counts = operator_counts(result.path)
+    assert (counts["QUANTIZE"], counts["DEQUANTIZE"]) == (1, 1)
+    stored = {change.what: change.after for change in result.changes}
+    assert stored["bytes of FLOAT32 constants"] == 0
+    assert stored["bytes of INT8 constants"] > 10_000
+
+
+def a_file_without_float_weights_is_a_failure(directory: Path) -> None:
+    source = as_artifact(apply("quantize_tflite", step_sources.tflite_model(directory), directory))
+    with pytest.raises(StepFailed) as caught:
+        apply("quantize_tflite", source, directory)
+    assert "no float weights" in caught.value.message
+
+
+def the_converter_given_the_keras_model_writes_answers_that_are_no_numbers(directory: Path) -> None:
+    """Why the model never stands beside its function: the tool reports success, and only running the file tells."""
+    import keras
+    import tensorflow as tf
+
+    from bench.formats.examples import require_sound
+    from bench.formats.tflite_file import by_position, open_interpreter, run_tflite
+
+    model = keras.models.load_model(step_sources.keras_model(directory).path)
+    holder = tf.Module()
+    holder.model = model
+    holder.serve = tf.function(
+        lambda image: {"scores": model(image, training=False)},
+        input_signature=[tf.TensorSpec([None, 12, 12, 3], name="image")],
+    )
+    tf.saved_model.save(holder, str(directory / "holder"), signatures=holder.serve)
+    path = directory / "broken.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(directory / "holder")).convert())
+    interpreter = open_interpreter(path, threads=1)
+    inputs = by_position(interpreter, [IMAGE], kind="input")
+    outputs = by_position(interpreter, [SCORES], kind="output")
+    (answer,) = run_tflite(path, [{"image": images(1)}], inputs, outputs)
+    with pytest.raises(StepFailed, match="not finite"):
+        require_sound("to_tflite", {"scores": model(images(1)).numpy()}, answer)
+
+
+SCENARIOS: tuple[Callable[[Path], None], ...] = (
+    every_graph_variant_is_restored_as_serving_programs_do,
+    folding_keeps_branches_and_both_of_two_equal_outputs,
+    several_inputs_and_outputs_keep_their_order_in_tflite,
+    both_forms_of_gelu_reach_onnx,
+    a_sequence_stays_open_unless_its_size_is_given,
+    full_integers_are_stored_and_computed,
+    a_file_without_float_weights_is_a_failure,
+    the_converter_given_the_keras_model_writes_answers_that_are_no_numbers,
+)
