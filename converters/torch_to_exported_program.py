@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bench.core.artifact import Artifact, Change
 from bench.core.contracts import StepResult
 from bench.formats.examples import check_batches, require_sound
+from bench.formats.exported_program import export
 from bench.formats.steps import only_step_failures, table_blockers
 from bench.formats.torch_source import load_source, run_module
 
@@ -50,12 +51,7 @@ def _convert(source: Artifact, out_dir: Path, examples: Examples | None) -> Step
     import torch
 
     torch_source = load_source(source, examples)
-    # DYNAMIC lets torch find the range, and fails where the network fixes the size; a Dim with a range of ours is
-    # refused as soon as the network has a limit of its own, such as a table of positions.
-    shapes = tuple(dict.fromkeys(axes, torch.export.Dim.DYNAMIC) for axes in torch_source.dimensions)
-    program = torch.export.export(torch_source.module, torch_source.example, dynamic_shapes=shapes)
-    # The example would be stored beside the weights: for images it doubles the file. There is no public switch.
-    program._example_inputs = None  # noqa: SLF001
+    program = export(torch_source.module, torch_source)
     path = out_dir / "model.pt2"
     torch.export.save(program, path)
 

@@ -1,4 +1,4 @@
-"""A torch module, its example tensors and its dynamic dimensions, as the exporters want them."""
+"""A network of torch, its example tensors and its dynamic dimensions, as exporters and optimizers want them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.artifact import Artifact, TensorSpec
-from bench.formats.examples import trace_batch
-from bench.formats.torch_module import load_torch_module
+
+from .examples import trace_batch
+from .exported_program import load_exported
+from .torch_module import load_torch_module
 
 if TYPE_CHECKING:
     from bench.core.contracts import Array, Batch, Examples
@@ -25,10 +27,15 @@ class TorchSource:
     dimensions: tuple[dict[int, str], ...]
     outputs: tuple[TensorSpec, ...]
 
+    def answers(self, batches: Sequence[Batch], inputs: Sequence[TensorSpec]) -> list[Mapping[str, Array]]:
+        """What the network gives on each batch."""
+        return [run_module(self.module, batch, inputs, self.outputs) for batch in batches]
+
 
 def load_source(source: Artifact, examples: Examples | None) -> TorchSource:
-    """Load the module and call it once; its inputs are passed by position."""
-    module = load_torch_module(Path(source.path))
+    """Load a torch_module or an exported program and call it once; its inputs are passed by position."""
+    path = Path(source.path)
+    module = load_exported(path).module() if source.format == "exported_program" else load_torch_module(path)
     example = tensors(source.inputs, trace_batch(source.inputs, examples))
     return TorchSource(
         module=module,
@@ -52,7 +59,7 @@ def run_module(
 ) -> Mapping[str, Array]:
     """Call a module: canonical output name -> array; `outputs` in the order of the flattened answer."""
     answer = _answer(module, tensors(inputs, batch))
-    return {spec.name: tensor.numpy() for spec, tensor in zip(outputs, _flattened(answer), strict=True)}
+    return {spec.name: tensor.numpy() for spec, tensor in zip(outputs, flattened(answer), strict=True)}
 
 
 def _answer(module: Any, example: tuple[Any, ...]) -> Any:
@@ -62,7 +69,8 @@ def _answer(module: Any, example: tuple[Any, ...]) -> Any:
         return module(*example)
 
 
-def _flattened(answer: Any) -> list[Any]:
+def flattened(answer: Any) -> list[Any]:
+    """A network's answer as a list of tensors, in the order in which exporters see them."""
     if isinstance(answer, Mapping):
         return list(answer.values())
     return list(answer) if isinstance(answer, tuple | list) else [answer]
@@ -73,7 +81,7 @@ def _flat_order(answer: Any, outputs: Sequence[TensorSpec]) -> tuple[TensorSpec,
     if isinstance(answer, Mapping):
         by_native = {spec.native_name: spec for spec in outputs}
         return tuple(by_native[name] for name in answer)
-    count = len(_flattened(answer))
+    count = len(flattened(answer))
     if count != len(outputs):
         raise ValueError(f"the module gives {count} outputs and the model has {len(outputs)}")
     return tuple(outputs)
