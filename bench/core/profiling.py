@@ -26,8 +26,8 @@ class OpTime:
     """One operator of the graph that the runtime really executed, after all of its own rewriting.
 
     `name` is the node's, `kind` the operator's (Conv, MatMul ...). `kernel` names what ran as the runtime calls it
-    (brgconv_avx512_bf16, MLAS, _FusedConv2D ...) and `dtype` its element type; both are empty where the runtime does
-    not say. `ns_per_call` is the operator's own time, without that of operators inside it.
+    (brgconv_avx512_bf16, _MklNativeFusedConv2D ...) and `dtype` its element type; both are empty where the runtime
+    does not say. `ns_per_call` includes all that the operator calls: no operator of a profile is inside another.
     """
 
     name: str
@@ -45,10 +45,11 @@ class OpTime:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpProfile:
-    """The operators of one variant over `runs` calls of the model, those that take longest first.
+    """The operators of one variant over `runs` watched calls of the model, those that take longest first.
 
-    `wall_ns_per_run` is the median duration of these profiled calls as the caller sees them: what the operators do
-    not account for is the runtime's and the caller's own work, and what several threads do at once counts twice.
+    All numbers are means over the faster half of these calls. `wall_ns_per_run` is how long a call takes its caller,
+    under the profiler: what the operators do not account for is the runtime's and the caller's own work, and what
+    several threads do at once counts twice.
     """
 
     runtime: str

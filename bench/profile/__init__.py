@@ -5,4 +5,37 @@ from __future__ import annotations
 from bench.core.plugins import PluginSpec
 
 #: `accepts` are the adapters that a profiler looks into; none named stands for every adapter.
-PROFILERS: tuple[PluginSpec, ...] = ()
+PROFILERS: tuple[PluginSpec, ...] = (
+    PluginSpec(
+        name="cprofile",
+        target="bench.profile.cprofile:PROFILER",
+        summary="functions, of Python and native, with Python's own cProfile",
+    ),
+    PluginSpec(
+        name="line_profiler",
+        target="bench.profile.lines:PROFILER",
+        summary="lines of the adapter, of the bound call and of your own Python",
+        needs=("line_profiler",),
+    ),
+    PluginSpec(
+        name="onnxruntime",
+        target="bench.profile.onnxruntime:PROFILER",
+        summary="nodes that ONNX Runtime executes, with its own profiling",
+        needs=("onnxruntime",),
+        accepts=("onnxruntime",),
+    ),
+    PluginSpec(
+        name="tensorflow",
+        target="bench.profile.tensorflow:PROFILER",
+        summary="kernels that TensorFlow or XLA executes, with TensorFlow's profiler",
+        needs=("tensorflow",),
+        accepts=("tensorflow",),
+    ),
+    PluginSpec(
+        name="torch",
+        target="bench.profile.torch:PROFILER",
+        summary="operators that PyTorch dispatches and loops it compiled, with torch.profiler",
+        needs=("torch",),
+        accepts=("torch",),
+    ),
+)
