@@ -6,6 +6,14 @@ from bench.core.plugins import PluginSpec
 
 STEPS: tuple[PluginSpec, ...] = (
     PluginSpec(
+        name="exported_program_to_aot_inductor",
+        target="converters.exported_program_to_aot_inductor:STEP",
+        summary="exported program to native code for this CPU (AOTInductor)",
+        needs=("torch",),
+        accepts=("exported_program",),
+        produces="aot_inductor",
+    ),
+    PluginSpec(
         name="frozen_graph_to_saved_model",
         target="converters.frozen_graph_to_saved_model:STEP",
         summary="frozen graph, optimized or not, to a SavedModel that can be served",
@@ -20,6 +28,15 @@ STEPS: tuple[PluginSpec, ...] = (
         needs=("tensorflow", "keras"),
         accepts=("keras",),
         produces="saved_model",
+    ),
+    PluginSpec(
+        name="onnx_to_tensorrt",
+        target="converters.onnx_to_tensorrt:STEP",
+        summary="ONNX to a TensorRT engine, built ahead of time without a GPU",
+        needs=("onnx",),
+        accepts=("onnx",),
+        produces="tensorrt_engine",
+        needs_one_of=("tensorrt", "tensorrt_rtx"),
     ),
     PluginSpec(
         name="saved_model_to_onnx",
@@ -77,5 +94,13 @@ STEPS: tuple[PluginSpec, ...] = (
         needs=("torch", "safetensors", "onnx", "onnxscript", "onnxruntime"),
         accepts=("torch_module",),
         produces="onnx",
+    ),
+    PluginSpec(
+        name="torch_to_torchscript",
+        target="converters.torch_to_torchscript:STEP",
+        summary="PyTorch module to TorchScript by tracing (torch.jit)",
+        needs=("torch", "safetensors"),
+        accepts=("torch_module",),
+        produces="torchscript",
     ),
 )

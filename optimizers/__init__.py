@@ -39,6 +39,14 @@ STEPS: tuple[PluginSpec, ...] = (
         produces="frozen_graph",
     ),
     PluginSpec(
+        name="fuse_batch_norm",
+        target="optimizers.fuse_batch_norm:STEP",
+        summary="fold batch norms into the convolutions before them (torch.fx)",
+        needs=("torch", "safetensors"),
+        accepts=("torch_module",),
+        produces="exported_program",
+    ),
+    PluginSpec(
         name="fuse_transformer",
         target="optimizers.fuse_transformer:STEP",
         summary="fused attention and normalization for transformer encoders (ONNX Runtime)",
@@ -80,6 +88,15 @@ STEPS: tuple[PluginSpec, ...] = (
         learns_from="inputs",
     ),
     PluginSpec(
+        name="quantize_pt2e",
+        target="optimizers.quantize_pt2e:STEP",
+        summary="8-bit weights and activations for x86, calibrated (torchao PT2E)",
+        needs=("torch", "safetensors", "torchao"),
+        accepts=("torch_module",),
+        produces="exported_program",
+        learns_from="inputs",
+    ),
+    PluginSpec(
         name="quantize_static",
         target="optimizers.quantize_static:STEP",
         summary="8-bit weights and activations, ranges learnt from examples (ONNX Runtime)",
@@ -95,6 +112,14 @@ STEPS: tuple[PluginSpec, ...] = (
         needs=("ai_edge_litert", "ai_edge_quantizer"),
         accepts=("tflite",),
         produces="tflite",
+    ),
+    PluginSpec(
+        name="quantize_torchao",
+        target="optimizers.quantize_torchao:STEP",
+        summary="8-bit weights of linear layers (torchao)",
+        needs=("torch", "safetensors", "torchao"),
+        accepts=("torch_module",),
+        produces="exported_program",
     ),
     PluginSpec(
         name="quantize_weights",

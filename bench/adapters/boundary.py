@@ -93,13 +93,21 @@ class ModelSession:
         versions: Mapping[str, str],
         provider: str,
         bind: Callable[[list[Array]], Call],
+        compile_s: Callable[[], float] | None = None,
     ) -> None:
-        """`bind` gets checked arrays in the order of the artifact's inputs and holds all that keeps the model alive."""
+        """`bind` gets checked arrays in the order of the artifact's inputs and holds all that keeps the model alive;
+        `compile_s` tells how long calls have been compiling so far, where the runtime says so."""
         self.inputs = artifact.inputs
         self.outputs = artifact.outputs
         self.versions = versions
         self.provider = provider
         self._bind: Callable[[list[Array]], Call] | None = bind
+        self._compile_s = compile_s
+
+    @property
+    def compile_s(self) -> float | None:
+        """Seconds of all calls so far that went into compiling, None where the runtime does not tell them apart."""
+        return None if self._compile_s is None else self._compile_s()
 
     def bind(self, batch: Batch) -> Call:
         """A bare call on `batch`; TargetError when the batch does not fit or the session is closed."""

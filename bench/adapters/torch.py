@@ -7,20 +7,22 @@ file comes here (`bench.core.trust`).
 from __future__ import annotations
 
 import importlib.util
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from bench.core.artifact import Artifact
 from bench.core.errors import TargetError
 from bench.formats.detect import split_callable
+from bench.formats.exported_program import load_exported as read_exported
 from bench.formats.torch_module import load_torch_module
 
 from .boundary import Call, ModelSession, as_target_error
+from .torch_compiler import Mode, compiled
+from .torch_precision import in_precision, with_channels_last
 
 if TYPE_CHECKING:
     from bench.core.contracts import Array
@@ -28,9 +30,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """`compile` hands the model to `torch.compile` in its default mode; the compilation is part of the first call."""
+    """`compile` hands the model to `torch.compile`, with weights as constants (`freezing`) or the quickest of several
+    kernels (`max-autotune`); the compilation is part of the first call. `channels_last` stores the weights of
+    convolutions so, and the first one converts its input. `precision`: weights and values in bfloat16, or only where
+    PyTorch's autocast finds it safe; outputs are float32 all the same.
+    """
 
-    compile: bool = False
+    compile: bool | Literal["max-autotune", "freezing"] = False
+    channels_last: bool = False
+    precision: Literal["float32", "bfloat16", "autocast"] = "float32"
 
 
 class Torch:
@@ -42,7 +50,7 @@ class Torch:
         """Load the model in inference mode; TargetError says why it cannot be."""
         import torch
 
-        _size_pools(threads)
+        size_pools(threads)
         loaders: Mapping[str, Callable[[str], Any]] = {
             "torch_module": lambda path: load_torch_module(Path(path)),
             "exported_program": lambda path: load_exported(Path(path)).module(),
@@ -57,16 +65,29 @@ class Torch:
             )
         if artifact.format == "python_callable" and isinstance(model, torch.nn.Module):
             model.eval()
-        provider = _device(model)
+        words, compile_s = [_device(model)], None
+        if options.channels_last:
+            model = with_channels_last(model, artifact)
+            words.append("channels last")
+        if options.precision != "float32":
+            model = in_precision(model, options.precision, artifact)
+            words.append(options.precision)
         if options.compile:
-            model, provider = _compiled(model), f"{provider}, torch.compile"
+            mode: Mode = "default" if options.compile is True else options.compile
+            model, compile_s = compiled(model, mode)
+            words.append(f"torch.compile {mode}")
         names = [spec.native_name for spec in artifact.outputs]
         return ModelSession(
-            artifact, versions={"torch": torch.__version__}, provider=provider, bind=partial(_bind, model, names)
+            artifact,
+            versions={"torch": torch.__version__},
+            provider=", ".join(words),
+            bind=partial(bind_tensors, model, names),
+            compile_s=compile_s,
         )
 
 
-def _size_pools(threads: int) -> None:
+def size_pools(threads: int) -> None:
+    """Give the pool that computes `threads` threads and the other one a single one, which it never needs."""
     import torch
 
     torch.set_num_threads(threads)
@@ -88,21 +109,10 @@ def _device(model: Callable[..., Any]) -> str:
     return next((str(parameter.device) for parameter in parameters), "cpu")
 
 
-def _compiled(model: Callable[..., Any]) -> Callable[..., Any]:
-    import torch
-
-    # Read when the compiler is imported: otherwise a pool of compiler processes stays beside the measured one.
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
-    compiled: Callable[..., Any] = torch.compile(model)
-    return compiled
-
-
 def load_exported(path: Path) -> Any:
     """The exported program in a .pt2 file. This runs code that the file may hold."""
-    import torch
-
     with as_target_error(f"{path}: not an exported program", hint="save it with torch.export.save"):
-        return torch.export.load(path)
+        return read_exported(path)
 
 
 def load_callable(location: str) -> Callable[[], Any]:
@@ -132,7 +142,7 @@ def in_order(outputs: Any, names: Sequence[str]) -> Sequence[Any]:
     return outputs if isinstance(outputs, list | tuple) else (outputs,)
 
 
-def _bind(model: Callable[..., Any], names: Sequence[str], arrays: list[Array]) -> Call:
+def bind_tensors(model: Callable[..., Any], names: Sequence[str], arrays: list[Array]) -> Call:
     """Tensors of PyTorch's own, aligned as it likes them, so that no model writes into the caller's arrays. Outputs
     are read in place, for every call allocates its own.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,6 @@ def export(module: Any, source: TorchSource) -> Any:
     return program
 
 
-def tensor_count(program: Any) -> int:
-    """Weights, buffers and constants that a program holds."""
-    return len(program.state_dict) + len(program.constants)
+def operator_counts(program: Any) -> Counter[str]:
+    """How often each operator stands in the program's graph."""
+    return Counter(str(node.target) for node in program.graph.nodes if node.op == "call_function")
