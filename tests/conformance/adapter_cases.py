@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.core import plugins
 from bench.core.artifact import Artifact, TensorSpec
 from bench.formats import openvino_ir  # before openvino: it keeps the library from reporting that it is imported
 
@@ -28,7 +29,8 @@ FEATURES = 128
 class Case:
     """A format of an adapter: `build` writes the model, `native` are the file's names for ours, and `prepare` is done
     in the process that opens it. `threads_beside_main` is how many native threads opening and running may add with a
-    budget; None where a compiler keeps a pool of its own, which sleeps while calls run.
+    budget; None where a compiler keeps a pool of its own, which sleeps while calls run. `unavailable` is what `open`
+    must say where there is no device to run on, for a case that cannot be run everywhere.
     """
 
     adapter: str
@@ -38,6 +40,7 @@ class Case:
     options: Mapping[str, Any] = field(default_factory=dict)
     prepare: Callable[[], None] = lambda: None
     threads_beside_main: Callable[[int], int] | None = None
+    unavailable: str = ""
 
     def artifact(self, path: str) -> Artifact:
         """The model that `build` wrote to `path`."""
@@ -129,6 +132,14 @@ def build_openvino_ir(directory: Path) -> str:
     return str(path)
 
 
+def build_tensorrt_engine(directory: Path) -> str:
+    """The network as an engine, made of the ONNX graph by our own step."""
+    step = plugins.load("steps", "onnx_to_tensorrt")
+    (directory / "onnx").mkdir()
+    source = CASES["onnx"].artifact(build_onnx(directory / "onnx"))
+    return str(step.apply(source, step.Options(), directory, None).path)
+
+
 def _tensorflow_module() -> Any:
     import tensorflow as tf
 
@@ -161,6 +172,17 @@ def build_frozen_graph(directory: Path) -> str:
     frozen = convert_variables_to_constants_v2(_tensorflow_module().net.get_concrete_function())
     path = directory / "net.pb"
     path.write_bytes(frozen.graph.as_graph_def().SerializeToString())
+    return str(path)
+
+
+def build_tflite(directory: Path) -> str:
+    """The network for TensorFlow Lite, without a signature."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    frozen = convert_variables_to_constants_v2(_tensorflow_module().net.get_concrete_function())
+    path = directory / "net.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert())
     return str(path)
 
 
@@ -218,6 +240,29 @@ def build_exported_program(directory: Path) -> str:
     dynamic = {0: torch.export.Dim("batch", min=1, max=1024)}
     path = directory / "net.pt2"
     torch.export.save(torch.export.export(torch_net({}), example, dynamic_shapes=(dynamic, dynamic)), path)
+    return str(path)
+
+
+def build_torchscript(directory: Path) -> str:
+    """The network scripted, with the tuple it answers with."""
+    import torch
+
+    example = tuple(torch.zeros(2, FEATURES) for _ in range(2))
+    path = directory / "net.ts"
+    torch.jit.save(torch.jit.trace(torch_net({}), example), str(path))
+    return str(path)
+
+
+def build_aot_inductor(directory: Path) -> str:
+    """The exported network compiled."""
+    import torch
+
+    from bench.formats.aot_inductor import compile_package
+
+    program = torch.export.load(build_exported_program(directory))
+    example = tuple(torch.zeros(2, FEATURES) for _ in range(2))
+    path = directory / "package.pt2"
+    compile_package(program, example, path, directory / "cache", freezing=True)
     return str(path)
 
 
@@ -301,6 +346,13 @@ CASES: Mapping[str, Case] = {
         native=_ONNX_NAMES,
         threads_beside_main=_openvino_pools,
     ),
+    "tflite": Case(
+        adapter="litert",
+        format="tflite",
+        build=build_tflite,
+        native={"left": "l", "right": "r", "product": "Identity", "total": "Identity_1"},
+        threads_beside_main=_one_pool,
+    ),
     "saved_model": Case(
         adapter="tensorflow",
         format="saved_model",
@@ -329,6 +381,13 @@ CASES: Mapping[str, Case] = {
         native={"left": "k_left", "right": "k_right"},
         threads_beside_main=_tensorflow_pools,
     ),
+    "tensorrt_engine": Case(
+        adapter="tensorrt",
+        format="tensorrt_engine",
+        build=build_tensorrt_engine,
+        native=_ONNX_NAMES,
+        unavailable="execution unavailable: no CUDA device",
+    ),
     "torch_module": Case(
         adapter="torch",
         format="torch_module",
@@ -354,6 +413,25 @@ CASES: Mapping[str, Case] = {
         format="python_callable",
         build=build_python_callable,
         native=_KEYS,
+        threads_beside_main=_two_pools,
+    ),
+    "torchscript": Case(
+        adapter="torchscript",
+        format="torchscript",
+        build=build_torchscript,
+        threads_beside_main=_two_pools,
+    ),
+    "torchscript_optimized": Case(
+        adapter="torchscript",
+        format="torchscript",
+        build=build_torchscript,
+        options={"optimize": True},
+        threads_beside_main=_two_pools,
+    ),
+    "aot_inductor": Case(
+        adapter="aot_inductor",
+        format="aot_inductor",
+        build=build_aot_inductor,
         threads_beside_main=_two_pools,
     ),
 }

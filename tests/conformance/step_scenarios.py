@@ -14,7 +14,7 @@ from bench.core import plugins
 from bench.core.artifact import Artifact, TensorSpec
 from bench.core.contracts import Examples, StepResult
 from bench.core.errors import StepFailed
-from tests.conformance import scenarios_openvino, scenarios_tflite, step_sources
+from tests.conformance import scenarios_openvino, scenarios_tensorrt, scenarios_tflite, scenarios_torch, step_sources
 from tests.conformance.step_sources import IMAGE, SCORES, artifact
 
 Scenario = Callable[[Path], None]
@@ -299,7 +299,9 @@ def real_samples_of_one_are_enough_for_dynamic_dimensions(directory: Path) -> No
 
 
 SCENARIOS: Mapping[str, tuple[Scenario, ...]] = {
+    **scenarios_torch.SCENARIOS,
     "openvino": scenarios_openvino.SCENARIOS,
+    "tensorrt": scenarios_tensorrt.SCENARIOS,
     "tflite": scenarios_tflite.SCENARIOS,
     "tensorflow": (
         quantized_variances_are_caught_as_not_finite,

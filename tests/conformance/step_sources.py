@@ -192,6 +192,39 @@ def encoder(_options: Mapping[str, Any]) -> Any:
     return Encoder()
 
 
+def torch_classifier(directory: Path) -> Artifact:
+    """Convolutions with batch norms that have seen other values than 0 and 1, and a linear layer."""
+    image = TensorSpec(name="image", dtype="float32", shape=("batch", 3, 12, 12))
+    return torch_artifact(directory, classifier, [image], [SCORES])
+
+
+def classifier(_options: Mapping[str, Any]) -> Any:
+    import torch
+    from torch import nn
+
+    norms = nn.BatchNorm2d(16), nn.BatchNorm2d(32)
+    for norm in norms:
+        nn.init.uniform_(norm.running_mean, -0.5, 0.5)
+        nn.init.uniform_(norm.running_var, 0.5, 2.0)
+    blocks = (nn.Conv2d(3, 16, 3), norms[0], nn.ReLU(), nn.Conv2d(16, 32, 3), norms[1], nn.ReLU())
+    torch.manual_seed(3)
+    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10))
+
+
+def exported_encoder(directory: Path) -> Artifact:
+    """`torch_encoder` as an exported program."""
+    import torch
+
+    from bench.formats.exported_program import export
+    from bench.formats.torch_source import load_source
+
+    encoder = torch_encoder(directory)
+    source = load_source(encoder, None)
+    path = directory / "model.pt2"
+    torch.export.save(export(source.module, source), path)
+    return artifact("exported_program", path, encoder.inputs, encoder.outputs)
+
+
 def run(format: str, path: Path, batch: Mapping[str, Any], inputs: Sequence[Any], outputs: Sequence[Any]) -> Any:
     """Output name -> array, from the framework alone."""
     values = [batch[spec.name] for spec in inputs]
@@ -264,9 +297,21 @@ def _run_torch_module(path: Path, values: Any, inputs: Any, outputs: Any) -> lis
 
 
 def _run_exported_program(path: Path, values: Any, inputs: Any, outputs: Any) -> list[Any]:
+    from bench.formats.exported_program import load_exported
+
+    return _run_torch(load_exported(path).module(), values, outputs)
+
+
+def _run_torchscript(path: Path, values: Any, inputs: Any, outputs: Any) -> list[Any]:
     import torch
 
-    return _run_torch(torch.export.load(path).module(), values, outputs)
+    return _run_torch(torch.jit.load(str(path)), values, outputs)
+
+
+def _run_aot_inductor(path: Path, values: Any, inputs: Any, outputs: Any) -> list[Any]:
+    import torch
+
+    return _run_torch(torch._inductor.aoti_load_package(str(path)), values, outputs)
 
 
 def _run_openvino(path: Path, values: Any, inputs: Any, outputs: Any) -> list[Any]:
@@ -287,4 +332,6 @@ _RUNNERS = {
     "openvino_ir": _run_openvino,
     "torch_module": _run_torch_module,
     "exported_program": _run_exported_program,
+    "torchscript": _run_torchscript,
+    "aot_inductor": _run_aot_inductor,
 }

@@ -1,0 +1,154 @@
+"""What single steps for PyTorch must do beyond the checks that all share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.core import plugins
+from bench.core.artifact import Artifact, TensorSpec
+from bench.core.contracts import StepResult
+from bench.core.errors import ExecutionUnavailable, StepFailed, TargetError
+from tests.conformance import step_sources
+
+FEATURES = TensorSpec(name="features", dtype="float32", shape=("batch", 8))
+
+
+def apply(name: str, source: Artifact, directory: Path, **options: Any) -> StepResult:
+    out_dir = directory / f"out_{name}"
+    out_dir.mkdir(exist_ok=True)
+    step = plugins.load("steps", name)
+    examples = step_sources.examples_for(source) if plugins.lookup("steps", name).learns_from else None
+    result: StepResult = step.apply(source, step.Options(**options), out_dir, examples)
+    return result
+
+
+def failure(name: str, source: Artifact, directory: Path) -> StepFailed:
+    with pytest.raises(StepFailed) as caught:
+        apply(name, source, directory)
+    return caught.value
+
+
+def opened(adapter: str, result: StepResult, **options: Any) -> Any:
+    made = step_sources.artifact(result.format, result.path, result.inputs, result.outputs)
+    plugin = plugins.load("adapters", adapter)
+    return plugin.open(made, threads=1, options=plugin.Options(**options))
+
+
+def rectifier(_options: Mapping[str, Any]) -> Any:
+    import torch
+
+    return torch.nn.Sequential(torch.nn.ReLU())
+
+
+def what_has_nothing_to_change_is_a_failure(directory: Path) -> None:
+    source = step_sources.torch_artifact(directory, rectifier, [FEATURES], [replace(FEATURES, name="answer")])
+    assert "no operator that can be quantized" in failure("quantize_pt2e", source, directory).message
+    assert "no linear layer" in failure("quantize_torchao", source, directory).message
+    assert "no batch norm" in failure("fuse_batch_norm", source, directory).message
+
+
+def quantized_weights_replace_the_float_ones(directory: Path) -> None:
+    source = step_sources.torch_classifier(directory)
+    quantized = apply("quantize_pt2e", source, directory)
+    changes = {change.what: change for change in quantized.changes}
+    assert changes["operator aten.batch_norm.default"].after == 0
+    import torch
+
+    from bench.formats.exported_program import load_exported
+
+    matrices = [tensor for tensor in load_exported(quantized.path).state_dict.values() if tensor.ndim > 1]
+    assert {tensor.dtype for tensor in matrices} == {torch.int8}
+
+
+def a_quantized_program_is_opened_compiled_or_not(directory: Path) -> None:
+    source = step_sources.torch_classifier(directory)
+    quantized = apply("quantize_pt2e", source, directory)
+    batch = {"image": np.random.default_rng(0).random((3, 3, 12, 12), dtype=np.float32)}
+    plain = opened("torch", quantized)
+    frozen = opened("torch", quantized, compile="freezing")
+    expected, answer = plain.run(batch)["scores"], frozen.run(batch)["scores"]
+    assert float(np.abs(answer - expected).max() / np.abs(expected).max()) < 0.05
+    assert plain.compile_s is None
+    assert frozen.compile_s > 0.1
+    assert frozen.provider == "cpu, torch.compile freezing"
+
+
+def a_quantized_program_is_compiled_to_8_bit_kernels(directory: Path) -> None:
+    source = step_sources.torch_classifier(directory)
+    quantized = apply("quantize_pt2e", source, directory)
+    as_source = step_sources.artifact("exported_program", quantized.path, quantized.inputs, quantized.outputs)
+    package = apply("exported_program_to_aot_inductor", as_source, directory)
+    assert b"qconv" in package.path.read_bytes()
+    batch = {"image": np.random.default_rng(0).random((5, 3, 12, 12), dtype=np.float32)}
+    expected = opened("torch", quantized).run(batch)["scores"]
+    np.testing.assert_allclose(opened("aot_inductor", package).run(batch)["scores"], expected, atol=0.05)
+
+
+def a_package_for_another_processor_is_refused_before_it_is_loaded(directory: Path) -> None:
+    from bench.formats import torch_inductor
+
+    package = apply("exported_program_to_aot_inductor", step_sources.exported_encoder(directory), directory)
+    with pytest.MonkeyPatch.context() as patch:
+        ours = torch_inductor.processor_features()
+        patch.setattr("bench.formats.aot_inductor.processor_features", lambda: ours - {max(ours)})
+        with pytest.raises(ExecutionUnavailable, match=max(ours)):
+            opened("aot_inductor", package)
+
+
+def a_package_is_not_taken_for_an_exported_program(directory: Path) -> None:
+    package = apply("exported_program_to_aot_inductor", step_sources.exported_encoder(directory), directory)
+    with pytest.raises(TargetError, match="a package of AOTInductor"):
+        opened("torch", replace(package, format="exported_program"))
+
+
+def a_script_says_what_it_takes(directory: Path) -> None:
+    from bench.adapters.inspect import signature
+
+    source = step_sources.torch_classifier(directory)
+    script = apply("torch_to_torchscript", source, directory)
+    inputs, outputs = signature("torchscript", script.path)
+    assert [(spec.name, spec.dtype, spec.shape) for spec in inputs] == [("image", "float32", ("batch", 3, 12, 12))]
+    assert [(spec.name, spec.dtype, spec.shape) for spec in outputs] == [("output", "float32", ("batch", 10))]
+
+
+def sizes_as_plain_numbers(_options: Mapping[str, Any]) -> Any:
+    import torch
+
+    class Sizes(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(8, 8)
+
+        def forward(self, features: Any) -> Any:
+            return self.linear(features).reshape(int(features.shape[0]) * 2, 4).reshape(int(features.shape[0]), 8)
+
+    return Sizes()
+
+
+def a_size_fixed_in_a_script_is_caught(directory: Path) -> None:
+    source = step_sources.torch_artifact(
+        directory, sizes_as_plain_numbers, [FEATURES], [replace(FEATURES, name="answer")]
+    )
+    assert "torch_to_exported_program" in str(failure("torch_to_torchscript", source, directory).hint)
+
+
+SCENARIOS: Mapping[str, tuple[Callable[[Path], None], ...]] = {
+    "torch_programs": (
+        what_has_nothing_to_change_is_a_failure,
+        quantized_weights_replace_the_float_ones,
+        a_script_says_what_it_takes,
+        a_size_fixed_in_a_script_is_caught,
+    ),
+    "aot_inductor": (
+        a_quantized_program_is_compiled_to_8_bit_kernels,
+        a_quantized_program_is_opened_compiled_or_not,
+        a_package_for_another_processor_is_refused_before_it_is_loaded,
+        a_package_is_not_taken_for_an_exported_program,
+    ),
+}
