@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.core.errors import TargetError
 from bench.formats.detect import split_callable
 
-from . import inspect_onnx, inspect_openvino, inspect_tensorflow, inspect_torch, null
+from . import inspect_onnx, inspect_openvino, inspect_tensorflow, inspect_tflite, inspect_torch, null
 from .boundary import as_target_error
 from .dimensions import Signature
 
@@ -24,7 +24,9 @@ def signature(format: str, path: Path | str) -> Signature:
         "saved_model": inspect_tensorflow.saved_model_signature,
         "frozen_graph": inspect_tensorflow.frozen_graph_signature,
         "keras": inspect_tensorflow.keras_signature,
+        "tflite": inspect_tflite.signature,
         "exported_program": inspect_torch.exported_signature,
+        "torchscript": inspect_torch.script_signature,
         "python_callable": inspect_torch.callable_signature,
         "openvino_ir": inspect_openvino.signature,
         "null": null.signature,

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.core.errors import TargetError
+from bench.formats.torchscript import SIGNATURE_NAME
 
 from .dimensions import BATCH, FileTensor, Signature, named
 from .torch import in_order, load_callable, load_exported
 
 _DECLARE = 'declare them beside it: build.inputs = {"image": ("float32", ("batch", 3, 224, 224))}'
+_DECLARE_IN_SCRIPT = (
+    f"torch.jit.save(script, path, _extra_files={{'{SIGNATURE_NAME}': json.dumps("
+    "{'inputs': {'image': ['float32', ['batch', 3, 224, 224]]}})})"
+)
 #: Sizes tried for the dynamic dimensions of a callable: the batch, and any other.
 _BATCH_SIZE, _OTHER_SIZE = 2, 8
 
@@ -44,6 +50,23 @@ def _from_fake(name: str, value: Any) -> FileTensor:
     shape = tuple(dim if isinstance(dim, int) else str(dim) for dim in value.shape)
     plain = tuple(dim if isinstance(dim, int) or dim.isidentifier() else None for dim in shape)
     return FileTensor(name=name, dtype=str(value.dtype).removeprefix("torch."), shape=plain)
+
+
+def script_signature(path: Path) -> Signature:
+    """Inputs as an extra file of the archive declares them; outputs are found as those of callables are."""
+    import torch
+
+    stored = {SIGNATURE_NAME: ""}
+    script = torch.jit.load(str(path), map_location="cpu", _extra_files=stored)
+    if not stored[SIGNATURE_NAME]:
+        raise TargetError(f"{path}: the script does not say what it takes", hint=_DECLARE_IN_SCRIPT)
+    declared = json.loads(stored[SIGNATURE_NAME]).get("inputs")
+    if not _is_declaration(declared):
+        raise TargetError(
+            f"{path}: {SIGNATURE_NAME} inside does not say what the script takes", hint=_DECLARE_IN_SCRIPT
+        )
+    inputs = [FileTensor(name=name, dtype=dtype, shape=tuple(shape)) for name, (dtype, shape) in declared.items()]
+    return named(inputs, _probed_outputs(script, inputs))
 
 
 def callable_signature(location: Path | str) -> Signature:

@@ -15,19 +15,25 @@ _SUFFIXES = {
     ".h5": "keras",
     ".hdf5": "keras",
     ".pt2": "exported_program",
+    ".ts": "torchscript",
+    ".torchscript": "torchscript",
+    ".tflite": "tflite",
     ".json": "null",
     ".xml": "openvino_ir",
 }
 #: A file whose presence tells the format of the directory around it.
 _MARKERS = {"saved_model.pb": "saved_model", "module.json": "torch_module"}
+_EXPORT = (
+    "export it: torch.export.save(torch.export.export(module, args), 'model.pt2'), or torch.onnx.export; "
+    "if torch.jit.save wrote it, name it model.ts"
+)
 _WAYS_OUT = {
-    ".pt": "export it: torch.export.save(torch.export.export(module, args), 'model.pt2'), or torch.onnx.export",
-    ".pth": "export it: torch.export.save(torch.export.export(module, args), 'model.pt2'), or torch.onnx.export",
+    ".pt": _EXPORT,
+    ".pth": _EXPORT,
     ".py": "name the function that returns the model: model.py:build",
     ".safetensors": "tensors without a network: write a function that returns the model and name it model.py:build",
-    ".tflite": "TensorFlow Lite files cannot be run yet: give the SavedModel or the ONNX file they came from",
 }
-_KNOWN = "known are .onnx, .pb, .keras, .h5, .pt2, a SavedModel directory and file.py:function"
+_KNOWN = "known are .onnx, .pb, .keras, .h5, .tflite, .pt2, .ts, a SavedModel directory and file.py:function"
 
 
 def split_callable(location: str) -> tuple[Path, str] | None:

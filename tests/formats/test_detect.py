@@ -20,6 +20,7 @@ from bench.formats.detect import detect_format, split_callable
         ("net.keras", "keras"),
         ("net.h5", "keras"),
         ("net.pt2", "exported_program"),
+        ("net.ts", "torchscript"),
         ("imitation.json", "null"),
         ("with space $x 'q'.onnx", "onnx"),
     ],
@@ -49,6 +50,7 @@ def test_a_callable_is_known_by_its_colon_and_needs_its_file(tmp_path: Path) -> 
     ("name", "words"),
     [
         ("weights.pth", "torch.export"),
+        ("script.pt", "name it model.ts"),
         ("model.py", "model.py:build"),
         ("model.bin", "known are"),
         ("saved_model.pb", "name the directory"),
