@@ -70,8 +70,8 @@ _TENSORFLOW: _Map = (
         "Quantize/Dequantize",
         r"_?(Mkl)?(Quantize(V2|AndDequantize\w*|DownAndShrinkRange)?|Dequantize|Requantiz\w+|FakeQuant\w+)",
     ),
-    ("Convolution", r"\w*(Conv2D|Conv3D|Conv1D|DepthwiseConv2dNative)\w*"),
-    ("MatMul", r"\w*(MatMul|Einsum)\w*"),
+    ("Convolution", r"\w*(Conv2D|Conv3D|Conv1D|DepthwiseConv2dNative)\w*|convolution"),
+    ("MatMul", r"\w*(MatMul|Einsum)\w*|dot"),
     ("Recurrent", r"\w*(LSTM|GRU|RNN)\w*"),
     ("Softmax", r"\w*Softmax"),
     ("Normalization", r"\w*(BatchNorm|LayerNorm|InstanceNorm|L2Normalize|LRN)\w*"),
@@ -84,7 +84,7 @@ _TENSORFLOW: _Map = (
         (
             r"_?(Mkl)?(Transpose|ConjugateTranspose|Reshape|Squeeze|ExpandDims|ConcatV2|Pack|Unpack|StridedSlice|Slice|"
             r"SplitV?|PadV?2?|MirrorPad|BroadcastTo|Tile|SpaceToBatchND|BatchToSpaceND|SpaceToDepth|DepthToSpace|"
-            r"Resize\w+|ReverseV2|ToTf|InputConversion)"
+            r"Resize\w+|ReverseV2|ToTf|InputConversion)|transpose|copy|reshape|concatenate|pad|slice"
         ),
     ),
     (
@@ -129,13 +129,13 @@ _TORCH: _Map = (
     ("Softmax", r"(aten::)?_?(log_)?softmax\w*"),
     ("Normalization", r"(aten::)?_?\w*(batch_norm|layer_norm|group_norm|instance_norm|rms_norm)\w*"),
     ("Pooling", r"(aten::|mkldnn::)?_?\w*(max_pool|avg_pool)\w*"),
-    ("Reduction", r"aten::(mean|sum|amax|amin|max|min|argmax|argmin|prod|all|any|cumsum|topk|norm)(\..*)?"),
-    ("Cast", r"aten::(to|_to_copy|type_as|float|half|bfloat16)"),
-    ("Gather", r"aten::(embedding|index_select|gather|index|scatter|one_hot)\w*"),
+    ("Reduction", r"(aten::)?(mean|sum|amax|amin|max|min|argmax|argmin|prod|all|any|cumsum|topk|norm)(\..*)?"),
+    ("Cast", r"(aten::)?(to|_to_copy|type_as|float|half|bfloat16)"),
+    ("Gather", r"(aten::)?(embedding|index_select|gather|index|scatter|one_hot)\w*"),
     (
         "Layout",
         (
-            r"aten::_?(contiguous|copy_|clone|transpose|permute|t|view|reshape|flatten|unflatten|cat|concat|stack|slice|"
+            r"(aten::)?_?(contiguous|copy_|clone|transpose|permute|t|view|reshape|flatten|unflatten|cat|concat|stack|slice|"
             r"split\w*|chunk|pad|constant_pad_nd|expand|repeat|squeeze|unsqueeze|select|unbind|narrow|as_strided|"
             r"unsafe_view|reshape_alias|to_mkldnn|to_dense|upsample\w*)_?|mkldnn::_reorder\w*"
         ),
@@ -143,14 +143,14 @@ _TORCH: _Map = (
     (
         "Bookkeeping",
         (
-            r"aten::(empty|empty_like|empty_strided|resize_|zeros|ones|full|zero_|fill_|detach_?|alias|lift_fresh|arange|"
+            r"(aten::)?(empty|empty_like|empty_strided|resize_|zeros|ones|full|zero_|fill_|detach_?|alias|lift_fresh|arange|"
             r"item|_local_scalar_dense|is_nonzero|resolve_conj|resolve_neg|set_|result_type|size|sym_\w+)\w*"
         ),
     ),
     (
         "Elementwise",
         (
-            r"aten::(add|sub|rsub|mul|div|relu6?|gelu|silu|sigmoid|tanh|elu|leaky_relu|hardtanh|hardswish|hardsigmoid|"
+            r"(aten::)?(add|sub|rsub|mul|div|relu6?|gelu|silu|sigmoid|tanh|elu|leaky_relu|hardtanh|hardswish|hardsigmoid|"
             r"clamp\w*|exp|log|erf|pow|sqrt|rsqrt|neg|abs|where|eq|ne|gt|ge|lt|le|masked_fill|maximum|minimum|bitwise_\w+|"
             r"logical_\w+|round|floor|ceil|sin|cos|dropout|bernoulli|softplus|reciprocal|threshold)_?(\..*)?"
         ),

@@ -98,7 +98,8 @@ class Explanation:
     """Why `b` is slower or faster than `a`.
 
     `kinds` are ordered by how much of the gap they make, what works against it last; the entry
-    "outside of operators" is profiled wall time that no operator accounts for, and counts for no coverage.
+    "outside of operators" is timed wall time that no operator accounts for, so that all entries together are the
+    gap, and counts for no coverage; it is below zero where profiling slows operators, or threads run them side by side.
     `timed_by` says where the wall times come from; `words` is the explanation in sentences.
     """
 
@@ -201,7 +202,7 @@ def _kinds(a: Side, b: Side, gap_ms: float | None) -> tuple[KindDelta, ...]:
         for operator in side.operators:
             by_kind[kind_of(side.runtime, operator.operator)][position].append(operator)
     deltas = [_delta(kind, own, theirs, gap_ms) for kind, (own, theirs) in by_kind.items()]
-    outside = [side.profiled_wall_ms - side.operators_ms for side in (a, b)]
+    outside = [side.wall_ms - side.operators_ms for side in (a, b)]
     deltas.append(
         KindDelta(
             kind=_OUTSIDE,

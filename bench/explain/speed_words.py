@@ -10,6 +10,8 @@ from .instructions import BF16_FLAGS, FP16_FLAGS, INT8_FLAGS
 from .speed import WANTED_COVERAGE_RATIO, Explanation, KindDelta, OperatorTime, Share, Side, is_outside
 
 _WORTH_SAYING_RATIO = 0.02  # of a wall time
+_FAR_BEYOND_RATIO = 1.2  # of the gap: more than profiling's own disturbance
+_DISTURBED_RATIO = 0.9  # a profiled call is slower than a timed one, unless something else slowed the timed one
 _OPERATORS_NAMED = 3
 
 
@@ -32,12 +34,12 @@ def _largest_kinds(found: Explanation) -> Iterator[str]:
     """The kinds of work that make the gap, until enough of it is covered."""
     covered = 0.0
     for kind in found.kinds:
-        if kind.gap_ratio is None or kind.gap_ratio <= 0 or covered >= WANTED_COVERAGE_RATIO:
+        if kind.gap_ratio is None or kind.gap_ratio < _WORTH_SAYING_RATIO or covered >= WANTED_COVERAGE_RATIO:
             return
         if is_outside(kind):
             yield (
-                f"{format_ms(abs(kind.delta_ms))} of the gap ({format_percent(kind.gap_ratio)}) lie outside of "
-                "operators: what the runtime and its caller do around them"
+                f"{format_ms(abs(kind.delta_ms))} of the gap ({format_percent(kind.gap_ratio)}) are in no operator: "
+                "what the runtime and its caller do around them, and what profiling changes"
             )
             continue
         covered += kind.gap_ratio
@@ -59,12 +61,13 @@ def _against(found: Explanation) -> Iterator[str]:
 def _coverage(found: Explanation) -> Iterator[str]:
     if found.coverage_ratio is None:
         return
-    verdict = (
-        ""
-        if found.coverage_ratio >= WANTED_COVERAGE_RATIO
-        else ("; the rest lies outside of operators, or in what profiling changes")
-    )
-    yield f"differences between operators cover {format_percent(found.coverage_ratio)} of the gap{verdict}"
+    covered = format_percent(found.coverage_ratio)
+    if found.coverage_ratio < WANTED_COVERAGE_RATIO:
+        yield f"differences between operators cover {covered} of the gap: the rest is in none of them"
+    elif found.coverage_ratio > _FAR_BEYOND_RATIO:
+        yield f"differences between operators add up to {covered} of the gap: other work runs against it"
+    else:
+        yield f"differences between operators cover {covered} of the gap"
 
 
 def _integer_share(found: Explanation) -> Iterator[str]:
@@ -87,10 +90,14 @@ def _inserted(found: Explanation) -> Iterator[str]:
         for side, share, rest in ((found.b, own, other), (found.a, other, own)):
             more_ms = share.ms - rest.ms
             if share.count > rest.count and more_ms >= _WORTH_SAYING_RATIO * min(found.a.wall_ms, found.b.wall_ms):
+                others = (
+                    f"{_count(rest.count)} of the other take {format_ms(rest.ms)}"
+                    if rest.count
+                    else "the other has none"
+                )
                 yield (
                     f"{_count(share.count)} {what} of {side.variant} take {format_ms(share.ms)} "
-                    f"({format_percent(share.ratio)} of its operator time), {_count(rest.count)} of the other "
-                    f"{format_ms(rest.ms)}"
+                    f"({format_percent(share.ratio)} of its operator time); {others}"
                 )
 
 
@@ -140,7 +147,8 @@ def _instructions(found: Explanation) -> Iterator[str]:
             yield f"kernels of {side.variant} name {', '.join(side.instruction_sets)}"
     silent = list(dict.fromkeys(side.runtime for side in (found.a, found.b) if not side.instruction_sets))
     if silent:
-        yield f"{' and '.join(silent)} does not say which instructions its kernels use"
+        do = "do" if len(silent) > 1 else "does"
+        yield f"{' and '.join(silent)} {do} not say which instructions their kernels use"
     if found.a.integer.count or found.b.integer.count:
         yield _have(found, "8-bit integer products", INT8_FLAGS, "8-bit integers save memory here, hardly time")
     for what, flags, names in (("bfloat16", BF16_FLAGS, ("bf16",)), ("float16", FP16_FLAGS, ("float16", "fp16"))):
@@ -161,6 +169,11 @@ def _overhead(found: Explanation) -> Iterator[str]:
     told = ", ".join(f"{side.overhead_ratio:.2f}x in {side.variant}" for side in (found.a, found.b))
     yield f"operator times come from profiled calls, which took {told} of the timed ones"
     for side in (found.a, found.b):
+        if side.overhead_ratio < _DISTURBED_RATIO:
+            yield (
+                f"{side.variant} was faster while it was profiled than while it was timed: something else disturbed "
+                "the timed calls; ask again on a quiet machine"
+            )
         if side.operators_ms > 1.02 * side.profiled_wall_ms:
             yield f"operators of {side.variant} ran side by side on {side.threads} threads: their times add up to more"
 
