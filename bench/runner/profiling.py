@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
-from bench.artifacts import Store, default_root
 from bench.core import plugins
-from bench.core.errors import BenchError, MatrixError
+from bench.core.errors import BenchError, MatrixError, StoreError
 from bench.core.job import ProfileJob
 from bench.core.profiling import OpProfile, Profile
 from bench.core.results import Outcome
-from bench.environment import effective_cpus
 from bench.matrix import Matrix
 from bench.plan import make_plan
-from bench.supervise import Answer, Supervisor
+from bench.profile.files import INDEX, write_files
+from bench.supervise import Answer
 
+from .backstage import backstage
 from .crew import Crew, outcome_of
 from .prepared import Prepared
 from .watch import Watcher
-from .workshop import Workshop
 
 #: Calls of the model that each profiler watches.
 DEFAULT_RUNS = 20
-_SUBDIRECTORIES = ("jobs", "logs", "inputs")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,8 +59,8 @@ def profile(
 ) -> ProfileResult:
     """Look into one prepared cell with the named profilers, by default with all that know its adapter.
 
-    Their files are left in `out_dir`, which is made. What a profiler cannot do becomes an outcome of its own;
-    MatrixError for one that does not know the cell's adapter.
+    Their files are left in `out_dir`, which is made anew: what an earlier look left is gone. What a profiler cannot do
+    becomes an outcome of its own; MatrixError for one that does not know the cell's adapter.
     """
     adapter = prepared.cell.variant.adapter
     for name in profilers:
@@ -72,7 +70,9 @@ def profile(
                 f"profiler {name!r} looks into {', '.join(accepts)}, and {prepared.cell.id} runs on {adapter}",
                 hint=f"--profiler: one of {', '.join(profilers_of(adapter))}",
             )
-    out_dir.mkdir(parents=True, exist_ok=True)
+    if (out_dir / INDEX).exists():
+        shutil.rmtree(out_dir)
+    _make(out_dir)
     found: list[Profile] = []
     failures: dict[str, Outcome] = {}
     for name in profilers or profilers_of(adapter):
@@ -81,7 +81,17 @@ def profile(
             found.append(made)
         else:
             failures[name] = made
+    write_files(out_dir, prepared.cell.id, found, failures)
     return ProfileResult(prepared=prepared, out_dir=out_dir, profiles=tuple(found), failures=failures)
+
+
+def _make(out_dir: Path) -> None:
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{out_dir}: cannot be made: {error.strerror}", hint="name another directory: --out"
+        ) from error
 
 
 def _with_one(crew: Crew, prepared: Prepared, out_dir: Path, profiler: str, runs: int) -> Profile | Outcome:
@@ -103,7 +113,10 @@ def _with_one(crew: Crew, prepared: Prepared, out_dir: Path, profiler: str, runs
         crew.dismiss([child])
     if not isinstance(reply, Answer):
         return outcome_of(reply)
-    return msgspec.json.decode(Path(str(reply.body["path"])).read_bytes(), type=Profile)
+    path = Path(str(reply.body["path"]))
+    found = msgspec.json.decode(path.read_bytes(), type=Profile)
+    path.unlink()  # what it holds is written out in other forms, except for the events of passes without a trace
+    return found
 
 
 def profile_cells(
@@ -120,31 +133,15 @@ def profile_cells(
     Artifacts come from the store, and are built where they are missing; inputs are those of a run of this matrix. The
     outcome says why a cell cannot be looked into. Profilers that do not know a cell's adapter are left out for it.
     """
-    measurement = matrix.measurement
     plan = make_plan(matrix.groups)
     wanted = [(cell, group.reference) for group in plan.groups for cell in group.cells if cell.id in out_dirs]
     runnable = [(cell, reference) for cell, reference in wanted if cell.id not in plan.obstacles]
-    with tempfile.TemporaryDirectory(prefix="deploybench-profile-") as name:
-        directory = Path(name)
-        for subdirectory in _SUBDIRECTORIES:
-            (directory / subdirectory).mkdir()
-        with Supervisor(directory) as supervisor:
-            crew = Crew(
-                supervisor,
-                directory,
-                width=effective_cpus(),
-                deadline_s=measurement.phase_deadline_s,
-                seed=measurement.seed,
-            )
-            store = Store(store_root or default_root())
-            workshop = Workshop(
-                crew, store, directory, watcher, input_pool=measurement.input_pool, seed=measurement.seed
-            )
-            made = workshop.prepare(runnable)
-            looked = {
-                cell_id: _look(crew, prepared, out_dirs[cell_id], watcher, runs=runs, profilers=profilers)
-                for cell_id, prepared in made.items()
-            }
+    with backstage(matrix.measurement, watcher, store_root=store_root, purpose="profile") as stage:
+        made = stage.workshop.prepare(runnable)
+        looked = {
+            cell_id: _look(stage.crew, prepared, out_dirs[cell_id], watcher, runs=runs, profilers=profilers)
+            for cell_id, prepared in made.items()
+        }
     obstacles = {cell.id: plan.obstacles[cell.id] for cell, _ in wanted if cell.id in plan.obstacles}
     return {**obstacles, **looked}
 
