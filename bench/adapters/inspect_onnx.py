@@ -22,6 +22,10 @@ _SAME_IDS = {
 #: Operators that give a table of the same rows, and of which of their inputs.
 _SAME_ROWS = dict.fromkeys(("Cast", "Identity", "DequantizeLinear"), 0)
 
+#: The checker allows calls a hundred deep; graphs of a million operators are larger than any that a network has.
+_DEEPEST_CALL = 100
+_MOST_OPERATORS = 1_000_000
+
 _CONTAINMENT_HINT = "put the model and its data files into one directory of their own, as plain files"
 
 
@@ -31,6 +35,7 @@ def signature(path: Path) -> Signature:
 
     external_members(path)
     model = _read(path)
+    _require_finite_functions(model)
     graph = model.graph
     if _lacks_shapes(graph):
         onnx.checker.check_model(_with_shapes(model))
@@ -39,6 +44,32 @@ def signature(path: Path) -> Signature:
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [_file_tensor(value) for value in graph.input if value.name not in constants]
     return named(inputs, [_file_tensor(value) for value in graph.output])
+
+
+def _require_finite_functions(model: Any) -> None:
+    """Functions that call others twice each stand for a graph that no memory holds; the checker lets them pass."""
+    sizes: dict[tuple[str, str], int] = {}
+    bodies = {(function.domain, function.name): function.node for function in model.functions}
+
+    def size(nodes: Any, depth: int) -> int:
+        """Operators after all calls are replaced, counted no further than the bound; too deep a nest is endless."""
+        total = 0
+        for node in nodes:
+            key = (node.domain, node.op_type)
+            if key in bodies and key not in sizes:
+                sizes[key] = _MOST_OPERATORS if depth > _DEEPEST_CALL else size(bodies[key], depth + 1)
+            inner = (graph for value in node.attribute for graph in (value.g, *value.graphs))
+            total += sizes.get(key, 1) + sum(size(graph.node, depth) for graph in inner)
+            if total >= _MOST_OPERATORS:
+                return _MOST_OPERATORS
+        return total
+
+    if size(model.graph.node, 0) >= _MOST_OPERATORS:
+        raise TargetError(
+            f"its functions call each other more than {_DEEPEST_CALL} deep, or stand for more than "
+            f"{_MOST_OPERATORS:,} operators",
+            hint="the file is damaged, or made to fill the memory of what reads it: export the model again",
+        )
 
 
 def _lacks_shapes(graph: Any) -> bool:

@@ -6,8 +6,7 @@ TensorFlow sizes its pools once per process, so a process opens models with one 
 from __future__ import annotations
 
 import os
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,9 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from bench.core.artifact import Artifact
 from bench.core.errors import TargetError
+from bench.formats.archives import require_plausible_archive
 from bench.formats.saved_model import serving_function
 
 from .boundary import Call, ModelSession, as_target_error
+from .keras_model import inputs_of, load_keras, outputs_of
 
 if TYPE_CHECKING:
     from bench.core.contracts import Array
@@ -115,41 +116,12 @@ def _bind(loaded: Loaded, arrays: list[Array]) -> Call:
 
 
 def _keras(artifact: Artifact) -> Loaded:
-    import tensorflow as tf
-
     model = load_keras(Path(artifact.path))
-    names = [spec.native_name for spec in artifact.outputs]
 
     def inference(*tensors: Any) -> Sequence[Any]:
-        outputs = model(_keras_inputs(model, artifact, tensors), training=False)
-        if isinstance(outputs, Mapping):
-            return [outputs[name] for name in names]
-        flat: list[Any] = tf.nest.flatten(outputs)
-        return flat
+        return outputs_of(model(inputs_of(model, artifact, tensors), training=False), artifact)
 
     return Loaded(inference, model)
-
-
-def _keras_inputs(model: Any, artifact: Artifact, tensors: Sequence[Any]) -> Any:
-    """A tensor where the model was built with one, else a dictionary, which also serves for a list."""
-    import keras
-
-    if isinstance(model, keras.Sequential) or not isinstance(model.input, list | tuple | Mapping):
-        return tensors[0]
-    if len(tensors) == 1:
-        return {model.inputs[0].name: tensors[0]}
-    return {spec.native_name: tensor for spec, tensor in zip(artifact.inputs, tensors, strict=True)}
-
-
-def load_keras(path: Path) -> Any:
-    """The Keras model in a file, refusing code inside it (`safe_mode`), without its optimizer."""
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        raise TargetError(f"Keras runs on {keras.backend.backend()} in this process", hint="unset KERAS_BACKEND")
-    if path.suffix == ".keras" and not zipfile.is_zipfile(path):  # Keras would say that the file does not exist
-        raise TargetError(f"{path}: not a readable keras model: no zip archive", hint="check that the file is complete")
-    return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def _saved_model(artifact: Artifact) -> Loaded:

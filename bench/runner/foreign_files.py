@@ -1,4 +1,7 @@
-"""What a child may take that parses a file of unknown origin: a few bytes can declare tensors of any size."""
+"""Files of unknown origin: what a child that parses one may take, and what to do when the file has ended the child.
+
+A few bytes can declare tensors of any size, and nest what a parser follows until its stack is full.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,17 @@ from bench.environment import available_memory_bytes
 
 #: What the imports of the heaviest framework map; most of it is never touched.
 _LEAST_BYTES = 3 << 30
+
+_HINTS = {
+    "crashed": "the file is damaged, or made to crash what reads it: export the model again, and do not open this one",
+    "oom": "the file declares more than it should hold, or too little memory is free here",
+    "timeout": "the file is damaged, or made to keep what reads it busy: export the model again",
+}
+
+
+def hint_for(status: str) -> str:
+    """The next step after a file could not be read, or has ended the process that tried."""
+    return _HINTS.get(status, "check that the file is complete, or export the model again")
 
 
 def parser_limits(threads: int) -> Limits:

@@ -18,17 +18,10 @@ from bench.supervise import Answer
 
 from .backstage import Backstage, backstage
 from .crew import outcome_of
-from .foreign_files import parser_limits
+from .foreign_files import hint_for, parser_limits
 from .watch import Watcher
 
 _ERRORS: dict[str, type[BenchError]] = {error.culprit: error for error in (MissingPackage, RefusedError)}
-#: What to do about a file that ended the process of its parser, by how it ended it.
-_HINTS = {
-    "crashed": "the file is damaged, or made to crash what reads it: export the model again, and do not open this one",
-    "oom": "the file declares more than it should hold, or too little memory is free here",
-    "timeout": "the file is damaged, or made to keep what reads it busy: export the model again",
-}
-_NEXT = "check that the file is complete, or export the model again"
 
 
 def inspect(model: ModelRef, watcher: Watcher, *, events_dir: Path | None = None) -> Inspection:
@@ -70,4 +63,4 @@ def _error(outcome: Outcome, location: str) -> BenchError:
     """How the child ended, as an error of the file that it was given."""
     reason = outcome.reason if location in outcome.reason else f"{location}: {outcome.reason}"
     kind = _ERRORS.get(outcome.culprit, TargetError)
-    return kind(reason, hint=outcome.hint or _HINTS.get(outcome.status, _NEXT))
+    return kind(reason, hint=outcome.hint or hint_for(outcome.status))

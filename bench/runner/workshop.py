@@ -18,11 +18,13 @@ from bench.core.contracts import StepResult
 from bench.core.errors import BenchError, Interrupted, RefusedError, StepFailed
 from bench.core.job import ExamplesJob, InputsJob, Job, MembersJob, SourceJob, StepJob
 from bench.core.results import Outcome
+from bench.core.trust import CODE_FORMATS
 from bench.formats.detect import split_callable
 from bench.formats.openvino_ir import weights_file
 from bench.supervise import Answer, Child, Ticket
 
 from .crew import Crew, Question, Reply, outcome_of
+from .foreign_files import hint_for, parser_limits
 from .prepared import Pool, Prepared
 from .provenance import versions_of
 from .watch import Watcher
@@ -126,7 +128,8 @@ class Workshop:
             else:
                 site = None
                 job = self._pool_job(wish) if isinstance(wish, PoolWish) else self._examples_job(wish)
-            child = self._crew.hire(job, f"build.{digest(repr(wish), length=12)}")
+            limits = parser_limits(self._crew.width) if _opens_a_users_file(job) else None
+            child = self._crew.hire(job, f"build.{digest(repr(wish), length=12)}", limits)
             ticket = self._crew.post(Question(child=child, verb="make"))
             self._running[ticket] = _Running(wish=wish, child=child, key=key, site=site, stack=stack.pop_all())
 
@@ -134,7 +137,7 @@ class Workshop:
         self._crew.dismiss([running.child])
         with running.stack:
             if not isinstance(reply, Answer):
-                self._settle(running.wish, outcome_of(reply))
+                self._settle(running.wish, self._of_its_file(running.wish, outcome_of(reply)))
                 return
             try:
                 self._settle(running.wish, self._keep(running, dict(reply.body)))
@@ -280,14 +283,24 @@ class Workshop:
             return (weights_file(path).name,)
         if format != "onnx":
             return ()
-        child = self._crew.hire(MembersJob(path=str(path)), f"members.{digest(str(path), length=12)}")
+        name = f"members.{digest(str(path), length=12)}"
+        child = self._crew.hire(MembersJob(path=str(path)), name, parser_limits(self._crew.width))
         try:
             reply = self._crew.ask(child, "make")
         finally:
             self._crew.dismiss([child])
         if not isinstance(reply, Answer):
-            raise _Unmade(outcome_of(reply))
+            outcome = outcome_of(reply)
+            raise _Unmade(replace(outcome, hint=outcome.hint or hint_for(outcome.status)))
         return tuple(reply.body["members"])
+
+    def _of_its_file(self, wish: Wish, outcome: Outcome) -> Outcome:
+        """Why a user's file could not be read, with its own name instead of its copy's, and a next step."""
+        if not isinstance(wish, Chain) or wish.steps or wish.model not in self._stored_models:
+            return outcome
+        copy = self._stored_models[wish.model].location
+        reason = outcome.reason.replace(copy, wish.model.location)
+        return replace(outcome, reason=reason, hint=outcome.hint or hint_for(outcome.status))
 
     def _pool_paths(self, wish: PoolWish) -> tuple[Path, Path]:
         stem = digest([repr(wish), self._input_pool, self._seed], length=16)
@@ -306,6 +319,10 @@ class Workshop:
 
     def _what_runs(self) -> str:
         return ", ".join(str(running.wish) for running in self._running.values())
+
+
+def _opens_a_users_file(job: Job) -> bool:
+    return isinstance(job, SourceJob) and job.model.kind == "path" and job.format not in CODE_FORMATS
 
 
 def _zoo_name(model: ModelRef) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ class InspectPerformer:
         if verb != "make":
             raise ValueError(f"an {self._job.kind} job does not know the verb {verb!r}")
         job = self._job
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # a driver maps more address space than the child's limit allows
         say("signature")
         inputs, outputs, notes = _signature(job)
         path = Path(job.location)
