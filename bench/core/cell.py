@@ -150,8 +150,8 @@ class Tolerance:
     """How far a variant's outputs may be from the reference before it is invalid; None means not judged.
 
     `relative_error` is max abs difference / max abs reference value, per output, the worst output counts.
-    `min_size_ratio` is the least size on disk over the reference's: 4-bit weights of a file with everything stored three
-    times still have 0.04, so less means that weights are missing.
+    `min_size_ratio` is the least size on disk over the reference's: 4-bit weights of a file with everything stored
+    three times still have 0.04, so less means that weights are missing.
     """
 
     relative_error: float | None = 1e-3

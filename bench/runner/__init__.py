@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .behaviour import VariantChecks, check_behaviour
 from .preparing import prepare
 from .run import RunOptions, RunResult, run
 from .watch import Silent, Watcher
 
-__all__ = ["RunOptions", "RunResult", "Silent", "Watcher", "prepare", "run"]
+__all__ = ["RunOptions", "RunResult", "Silent", "VariantChecks", "Watcher", "check_behaviour", "prepare", "run"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.core.artifact import Artifact
+from bench.core.cell import ModelRef
 from bench.core.contracts import Session
 from bench.core.job import MeasureJob
 
@@ -36,7 +38,7 @@ def predict_labelled(session: Session, job: MeasureJob) -> None:
     """Write one predicted label per labelled sample, as `predictions`."""
     with np.load(job.labelled_path, allow_pickle=False) as stored:
         inputs = {name.removeprefix("inputs/"): stored[name] for name in stored.files if name.startswith("inputs/")}
-    predict = _predictor(job)
+    predict = predictor(job.cell.model, job.artifact)
     predictions = [predict(session.run(batch))[:count] for batch, count in _full_batches(inputs, job.cell.batch)]
     np.savez(job.predictions_path, predictions=np.concatenate(predictions))
 
@@ -49,11 +51,11 @@ def _full_batches(inputs: Batch, size: int) -> Iterator[tuple[Batch, int]]:
         yield {name: values[indices] for name, values in inputs.items()}, min(size, total - start)
 
 
-def _predictor(job: MeasureJob) -> Any:
-    model = job.cell.model
+def predictor(model: ModelRef, artifact: Artifact) -> Callable[[Mapping[str, Array]], Array]:
+    """From the outputs of a batch to one label per sample: the zoo model's own way, or the largest of the first."""
     if model.kind == "zoo" and not model.inputs_path:
         return zoo_model(model).predictions
-    first = job.artifact.outputs[0].name
+    first = artifact.outputs[0].name
 
     def top1(outputs: Mapping[str, Array]) -> Array:
         predictions: Array = outputs[first].reshape(len(outputs[first]), -1).argmax(axis=1)
