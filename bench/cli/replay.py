@@ -33,7 +33,7 @@ def execute(words: argparse.Namespace) -> int:
     from bench.cli.progress import Progress
 
     earlier = records.open_run(chosen_run(words.run, words.results))
-    record, reference = _find(earlier, words.cell)
+    record, reference = find_cell(earlier, words.cell)
     replayed = matrix.replay_matrix(
         earlier.manifest.resolved_matrix,
         record.cell,
@@ -64,7 +64,7 @@ def _differences(record: Record, reference: Record | None, result: RunResult) ->
             yield f"not the same {what} as then: {before[:12]} then, {now[:12]} now"
 
 
-def _find(run: RunDirectory, wanted: str) -> tuple[Record, Record | None]:
+def find_cell(run: RunDirectory, wanted: str) -> tuple[Record, Record | None]:
     """The record of the wanted cell and that of its reference, which may be missing."""
     found, _ = run.records()
     by_id = {record.cell_id: record for record in found}
