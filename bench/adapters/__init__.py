@@ -14,6 +14,20 @@ ADAPTERS: tuple[PluginSpec, ...] = (
         accepts=("aot_inductor",),
     ),
     PluginSpec(
+        name="keras_jax",
+        target="bench.adapters.keras_jax:ADAPTER",
+        summary="Keras on JAX on the CPU, compiled",
+        needs=("jax", "keras"),
+        accepts=("keras",),
+    ),
+    PluginSpec(
+        name="keras_torch",
+        target="bench.adapters.keras_torch:ADAPTER",
+        summary="Keras on PyTorch on the CPU, eager",
+        needs=("torch", "keras"),
+        accepts=("keras",),
+    ),
+    PluginSpec(
         name="litert",
         target="bench.adapters.litert:ADAPTER",
         summary="LiteRT (TensorFlow Lite) on the CPU",

@@ -40,7 +40,8 @@ _DISTRIBUTIONS: Mapping[str, str] = {
 class PluginSpec:
     """One table line, readable without importing what it names.
 
-    `needs` are import names of packages; `accepts` are artifact formats (steps, adapters), for zoo models the
+    `needs` are import names of packages, `needs_one_of` of such that can stand for each other, the last one the easiest
+    to install; `accepts` are artifact formats (steps, adapters), for zoo models the
     formats offered, for profilers the adapters they look into (none named: every adapter); `produces` is a step's
     output format, empty when it keeps the input's; `learns_from` says whether a step must be given examples, with or
     without labels.
@@ -54,10 +55,17 @@ class PluginSpec:
     accepts: tuple[str, ...] = ()
     produces: str = ""
     learns_from: Literal["", "inputs", "labels"] = ""
+    needs_one_of: tuple[str, ...] = ()
 
     def missing_packages(self) -> tuple[str, ...]:
         """Needed packages that are not installed, without importing any."""
-        return tuple(name for name in self.needs if not _is_installed(name))
+        missing = tuple(name for name in self.needs if not _is_installed(name))
+        has_one = not self.needs_one_of or any(map(_is_installed, self.needs_one_of))
+        return missing if has_one else (*missing, self.needs_one_of[-1])
+
+    def used_packages(self) -> tuple[str, ...]:
+        """All of `needs`, and those of `needs_one_of` that are installed: what decides the plug-in's results."""
+        return (*self.needs, *filter(_is_installed, self.needs_one_of))
 
     @property
     def is_disabled(self) -> bool:

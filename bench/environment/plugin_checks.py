@@ -12,8 +12,9 @@ from typing import Any
 
 from bench.core.errors import BenchError
 from bench.core.plugins import TABLES, PluginSpec, install_hint, load, table
+from bench.formats.tensorrt_engine import ladder
 
-from .finding import Finding
+from .finding import Finding, Kind
 from .gpu import gpus
 
 _IMPORT_TIMEOUT_S = 120
@@ -69,13 +70,21 @@ def _obstacles(kind: str, spec: PluginSpec, plugin: Any) -> Sequence[str]:
     return ()
 
 
+def tensorrt_findings() -> Iterator[Finding]:
+    """One finding per way to TensorRT."""
+    for rung in ladder():
+        kind: Kind = "unavailable" if rung.status == "unavailable" else "ok"
+        text = rung.status.replace("_", " ") + (f": {rung.reason}" if rung.reason else "")
+        yield Finding(kind=kind, subject=f"TensorRT by {rung.name}", text=text)
+
+
 def import_findings() -> Iterator[Finding]:
     """Import each installed package that some plug-in needs in a child process of its own, one after the other."""
     needed: set[str] = set()
     for kind in TABLES:
         with suppress(BenchError):  # a table that cannot be read is a finding already
             for spec in table(kind).values():
-                needed |= set(spec.needs) - set(spec.missing_packages())
+                needed |= set(spec.used_packages()) - set(spec.missing_packages())
     for package in sorted(needed):
         yield import_finding(package)
 

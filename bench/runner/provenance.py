@@ -22,7 +22,7 @@ def versions_of(kind: str, name: str) -> tuple[tuple[str, str], ...]:
     share must build anew, and what is built once too often costs seconds.
     """
     spec = plugins.lookup(kind, name)
-    packages = tuple((package, _version(package)) for package in spec.needs)
+    packages = tuple((package, _version(package)) for package in spec.used_packages())
     module = importlib.util.find_spec(spec.target.partition(":")[0])
     if module is None or module.origin is None:
         return packages

@@ -323,6 +323,10 @@ def _tensorflow_pools(threads: int) -> int:
     return threads + 2
 
 
+def _xla_pools(threads: int) -> int:
+    return 3 * threads
+
+
 CASES: Mapping[str, Case] = {
     "null": Case(adapter="null", format="null", build=build_null, threads_beside_main=_none),
     "onnx": Case(
@@ -345,6 +349,20 @@ CASES: Mapping[str, Case] = {
         build=build_onnx,
         native=_ONNX_NAMES,
         threads_beside_main=_openvino_pools,
+    ),
+    "keras_jax": Case(
+        adapter="keras_jax",
+        format="keras",
+        build=build_keras,
+        native={"left": "k_left", "right": "k_right"},
+        threads_beside_main=_xla_pools,
+    ),
+    "keras_torch": Case(
+        adapter="keras_torch",
+        format="keras",
+        build=build_keras,
+        native={"left": "k_left", "right": "k_right"},
+        threads_beside_main=_two_pools,
     ),
     "tflite": Case(
         adapter="litert",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core import plugins
-from bench.core.errors import TargetError
+from bench.core.errors import BenchError, TargetError
 from tests.conformance.adapter_cases import CASES, batch_of
 
 BATCH = 3
@@ -56,6 +56,18 @@ def facts(*, directory: Path, name: str, path: str, threads: int) -> dict[str, A
     seen["refused_after_close"] = _refusal(session, batch_of(BATCH))
     seen["home"] = sorted(str(path.relative_to(directory / "home")) for path in (directory / "home").rglob("*"))
     return seen
+
+
+def refusal_to_open(*, directory: Path, name: str, path: str) -> dict[str, str]:
+    """What the case says, without a device, when it is opened: kind and words of the error, and its hint."""
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    case = CASES[name]
+    adapter = plugins.load("adapters", case.adapter)
+    try:
+        adapter.open(case.artifact(path), threads=1, options=adapter.Options(**case.options))
+    except BenchError as error:
+        return {"type": type(error).__name__, "message": error.message, "hint": error.hint or ""}
+    return {"type": "", "message": "it was opened", "hint": ""}
 
 
 def _answers(case: Any, session: Any) -> dict[str, Any]:

@@ -22,8 +22,10 @@ _ALL = [
         marks=[] if case.adapter == "null" else [pytest.mark.slow, pytest.mark.timeout(_COMPILE_TIMEOUT_S)],
     )
     for name, case in CASES.items()
+    if not case.unavailable
 ]
-_FIRST_OF_EACH = {case.adapter: name for name, case in reversed(CASES.items())}
+_FIRST_OF_EACH = {case.adapter: name for name, case in reversed(CASES.items()) if not case.unavailable}
+_UNAVAILABLE = [name for name, case in CASES.items() if case.unavailable]
 
 #: `import tensorflow` imports Keras, which writes its settings; nothing else may appear in the home directory.
 _HARMLESS_AT_HOME = {".keras", ".keras/keras.json"}
@@ -146,3 +148,17 @@ def test_no_telemetry_reaches_the_home_directory(look: Look, name: str) -> None:
 @pytest.mark.slow
 def test_importing_onnx_runtime_starts_no_telemetry_thread(look: Look) -> None:
     assert look("onnx")["threads_of_import"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", _UNAVAILABLE)
+def test_without_its_device_a_whole_artifact_cannot_be_opened_and_nothing_is_pretended(
+    name: str, tmp_path: Path
+) -> None:
+    paths = call_isolated(f"{build.__module__}:build", directory=tmp_path, names=[name])
+    said = call_isolated(
+        f"{build.__module__}:refusal_to_open", directory=tmp_path / "opened", name=name, path=paths[name]
+    )
+    assert said["type"] == "ExecutionUnavailable"
+    assert said["message"] == CASES[name].unavailable
+    assert said["hint"]
