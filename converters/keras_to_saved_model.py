@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _NAME = "keras_to_saved_model"
 _HINT = "save the model with model.save('model.keras'), without custom objects; the log holds Keras's own words"
-_BACKEND_HINT = "set KERAS_BACKEND=tensorflow"
+_BACKEND_HINT = "convert in a process of its own, before anything else imports Keras"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,12 +35,8 @@ class KerasToSavedModel:
     Options = KerasToSavedModelOptions
 
     def blockers(self, source_format: str, options: KerasToSavedModelOptions) -> Sequence[str]:
-        """What the table line says is missing, and a Keras that was told to use another backend."""
-        reasons = table_blockers(_NAME, source_format)
-        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-        if backend != "tensorflow":
-            reasons.append(f"Keras uses the backend {backend} here: {_BACKEND_HINT}")
-        return reasons
+        """What the table line says is missing."""
+        return table_blockers(_NAME, source_format)
 
     def apply(
         self, source: Artifact, options: KerasToSavedModelOptions, out_dir: Path, examples: Examples | None
@@ -51,11 +47,12 @@ class KerasToSavedModel:
 
 
 def _convert(source: Artifact, out_dir: Path, examples: Examples | None) -> StepResult:
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # read when Keras is imported
     import keras
     import tensorflow as tf
 
     if keras.backend.backend() != "tensorflow":
-        raise StepFailed(f"{_NAME}: Keras uses the backend {keras.backend.backend()} here", hint=_BACKEND_HINT)
+        raise StepFailed(f"{_NAME}: Keras runs on {keras.backend.backend()} in this process", hint=_BACKEND_HINT)
     model = keras.models.load_model(source.path, compile=False, safe_mode=True)
     inputs, outputs = with_signature_names(source.inputs), with_signature_names(source.outputs)
     order_in = _order([tensor.name for tensor in model.inputs], source.inputs, "inputs")

@@ -117,7 +117,7 @@ def _require_sizes(inputs: Sequence[TensorSpec], examples: Examples) -> None:
         for axis, size in enumerate(spec.shape[1:], start=1):
             if isinstance(size, int) and given[axis] != size:
                 raise StepFailed(
-                    f"{_NAME_INT8}: input {spec.name!r} takes {size} on axis {axis}, and the examples have {given[axis]}",
+                    f"{_NAME_INT8}: input {spec.name!r} takes {size} on axis {axis}, the examples have {given[axis]}",
                     hint=f"say that size in sizes, or give examples of size {size}",
                 )
 

@@ -11,7 +11,8 @@ from bench.formats.saved_model import DEFAULT_SIGNATURE, frozen_function, servin
 
 from .boundary import as_target_error
 from .dimensions import FileTensor, Signature, named
-from .tensorflow import load_keras, read_graph
+from .keras_model import load_keras
+from .tensorflow import read_graph
 
 #: Operators through which values pass unchanged, and as which of their inputs. Keras counts negative ids from the end
 #: of the table: select(ids < 0, ids + rows, ids).

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from bench.core.artifact import Artifact
 from bench.core.errors import TargetError
-from bench.formats.archives import require_plausible_archive
 from bench.formats.saved_model import serving_function
 
 from .boundary import Call, ModelSession, as_target_error

@@ -89,12 +89,6 @@ def test_a_minimum_size_below_one_blocks_quantize_weights() -> None:
     assert any("minimum_size" in reason for reason in step.blockers("frozen_graph", step.Options(minimum_size=0)))
 
 
-def test_another_keras_backend_blocks_the_keras_converter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KERAS_BACKEND", "jax")
-    step = plugins.load("steps", "keras_to_saved_model")
-    assert any("KERAS_BACKEND=tensorflow" in reason for reason in step.blockers("keras", step.Options()))
-
-
 def test_loading_every_step_and_topology_imports_no_framework() -> None:
     program = f"""
 import sys
