@@ -75,6 +75,11 @@ class Session(Protocol):
     versions: Mapping[str, str]
     provider: str
 
+    @property
+    def compile_s(self) -> float | None:
+        """Seconds of all calls so far that went into compiling; None where nothing is, or the runtime tells nothing."""
+        ...
+
     def bind(self, batch: Batch) -> Callable[[], Sequence[Array]]:
         """A bare callable for the timed loop: inputs are already native tensors, it returns the outputs in the order
         of `outputs` once they are arrays in host memory."""

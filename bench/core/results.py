@@ -139,6 +139,7 @@ class Costs:
     import_s: float | None = None
     load_s: float | None = None
     first_call_ms: float | None = None
+    compile_s: float | None = None  # part of the first call, where the runtime compiles in it and says so
     warm_up_s: float | None = None
     peak_memory_bytes: int | None = None  # proportional set size of the worker's process tree
     cpu_ms_per_call: float | None = None

@@ -147,6 +147,7 @@ def _costs(run: CellRun, statistics: Statistics | None) -> Costs:
         import_s=_median(facts.import_s for facts in opened),
         load_s=_median(facts.load_s for facts in opened),
         first_call_ms=_median(facts.first_call_ms for facts in opened),
+        compile_s=_median(facts.compile_s for facts in opened),
         warm_up_s=_median(result.warm_up_s for result in run.rounds),
         peak_memory_bytes=None if peak_bytes is None else round(peak_bytes),
         cpu_ms_per_call=cpu_ns / calls / 1e6 if calls and statistics is not None else None,

@@ -44,6 +44,7 @@ class Opened:
     import_s: float
     load_s: float
     first_call_ms: float
+    compile_s: float | None  # part of the first call
     provider: str
     versions: Mapping[str, str]
 

@@ -69,6 +69,7 @@ class MeasurePerformer:
             "import_s": imported - started,
             "load_s": loaded - imported,
             "first_call_ms": first_call_ns / 1e6,
+            "compile_s": self._session.compile_s,
             "versions": dict(self._session.versions),
             "provider": self._session.provider,
             "inputs": len(self._pool),
