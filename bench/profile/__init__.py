@@ -25,6 +25,13 @@ PROFILERS: tuple[PluginSpec, ...] = (
         accepts=("onnxruntime",),
     ),
     PluginSpec(
+        name="openvino",
+        target="bench.profile.openvino:PROFILER",
+        summary="nodes and kernels of OpenVINO, with its performance counters",
+        needs=("openvino",),
+        accepts=("openvino",),
+    ),
+    PluginSpec(
         name="tensorflow",
         target="bench.profile.tensorflow:PROFILER",
         summary="kernels that TensorFlow or XLA executes, with TensorFlow's profiler",

@@ -143,6 +143,7 @@ REFERENCES = {
     "adapters": "adapters.md",
     "topologies": "limits.md",
     "limiters": "limits.md",
+    "profilers": "profilers.md",
 }
 NAMES = [
     *((kind, spec.name, REFERENCES[kind]) for kind in plugins.TABLES for spec in plugins.table(kind).values()
