@@ -48,6 +48,7 @@ class Float16:
 def _convert(source: Artifact, options: Float16Options, out_dir: Path, examples: Examples | None) -> StepResult:
     import onnx
     from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
 
     model = onnx.load(source.path)
     before, halves_before = operator_counts(model), _half_tensors(model)
@@ -58,6 +59,7 @@ def _convert(source: Artifact, options: Float16Options, out_dir: Path, examples:
             f"{_NAME}: {source.path} has no 32-bit weights outside the blocked operators",
             hint="shorten op_block_list, or leave the variant out",
         )
+    OnnxModel(half).topological_sort()  # the library puts the casts of inputs at the end of the graph
     path = out_dir / FILE_NAME
     save_model(source, half, path)
     return checked_result(_NAME, source, before, path, examples, [_CPU_NOTE])

@@ -14,12 +14,13 @@ from bench.core.errors import StepFailed
 from bench.formats.onnx_file import operator_counts
 from bench.formats.steps import only_step_failures, table_blockers
 
-from .onnx_models import FILE_NAME, checked_result, counts_of, save_model
+from .onnx_models import FILE_NAME, OWN_OPERATORS_NOTE, checked_result, counts_of, save_model
 
 if TYPE_CHECKING:
     from bench.core.contracts import Examples
 
 _NAME = "fuse_transformer"
+_DOMAIN = "com.microsoft"
 _HINT = "give num_heads and hidden_size of the encoder; the log holds the library's own words"
 _ATTENTION = ("Attention", "MultiHeadAttention")
 _FUSED = (
@@ -32,7 +33,6 @@ _FUSED = (
     "SkipLayerNormalization",
 )
 _WAY_OUT = "export the encoder by torch_to_onnx with exporter: legacy, the one whose graphs are recognized"
-_OWN_OPERATORS = "holds fused operators of ONNX Runtime, which other runtimes do not know"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +78,8 @@ def _fuse(source: Artifact, options: FuseTransformerOptions, out_dir: Path, exam
         optimization_options=fusions,
         opt_level=0,
     )
+    if not any(imported.domain == _DOMAIN for imported in fused.model.opset_import):
+        fused.model.opset_import.append(onnx.helper.make_opsetid(_DOMAIN, 1))  # forgotten where no attention is fused
     path = out_dir / FILE_NAME
     save_model(source, fused.model, path)
     return checked_result(_NAME, source, before, path, examples, _notes(source, before, counts_of(path)))
@@ -87,7 +89,7 @@ def _notes(source: Artifact, before: Counter[str], after: Counter[str]) -> list[
     gained = [name for name in _FUSED if after[name] > before[name]]
     if not gained:
         raise StepFailed(f"{_NAME}: nothing in {source.path} was recognized, nothing is fused", hint=_WAY_OUT)
-    notes = [_OWN_OPERATORS]
+    notes = [OWN_OPERATORS_NOTE]
     if not any(after[name] for name in _ATTENTION):
         notes.append(f"no attention was recognized, only {', '.join(gained)}: {_WAY_OUT}")
     return notes

@@ -14,6 +14,7 @@ from bench.formats.examples import check_batches, require_sound
 from bench.formats.onnx_file import (
     EXTERNAL_DATA_FROM_BYTES,
     EXTERNAL_DATA_SUFFIX,
+    all_graphs,
     model_size_bytes,
     operator_counts,
     run_onnx,
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from bench.core.contracts import Examples
 
 FILE_NAME = "model.onnx"
+OWN_OPERATORS_NOTE = "holds fused operators of ONNX Runtime, which other runtimes do not know"
+_OWN_DOMAIN = "com.microsoft"
 
 
 def save_model(source: Artifact, model: Any, path: Path) -> None:
@@ -42,6 +45,11 @@ def counts_of(path: str | Path) -> Counter[str]:
     import onnx
 
     return operator_counts(onnx.load(path, load_external_data=False))
+
+
+def has_own_operators(model: Any) -> bool:
+    """Whether a ModelProto holds operators that only ONNX Runtime knows."""
+    return any(node.domain.startswith(_OWN_DOMAIN) for graph in all_graphs(model.graph) for node in graph.node)
 
 
 def quantized_nodes(counts: Counter[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from bench.core.contracts import StepResult
 from bench.formats.onnx_file import EXTERNAL_DATA_FROM_BYTES, EXTERNAL_DATA_SUFFIX
 from bench.formats.steps import only_step_failures, table_blockers
 
-from .onnx_models import FILE_NAME, checked_result, counts_of
+from .onnx_models import FILE_NAME, OWN_OPERATORS_NOTE, checked_result, counts_of, has_own_operators
 
 if TYPE_CHECKING:
     from bench.core.contracts import Examples
@@ -23,7 +24,6 @@ _MACHINE_SPECIFIC = (
     "laid out for the vector units of the CPU that made it: slow or not readable on another kind of CPU, and no other "
     "tool reads it"
 )
-_OWN_OPERATORS = "holds fused operators of ONNX Runtime, which other runtimes do not know"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +67,7 @@ def _optimize(source: Artifact, options: OptimizeOnnxOptions, path: Path) -> Non
     onnxruntime.InferenceSession(str(Path(source.path).resolve()), settings, providers=["CPUExecutionProvider"])
 
 
-def _notes(before: object, path: Path, options: OptimizeOnnxOptions) -> list[str]:
+def _notes(before: Counter[str], path: Path, options: OptimizeOnnxOptions) -> list[str]:
     import onnx
 
     notes = []
@@ -75,8 +75,8 @@ def _notes(before: object, path: Path, options: OptimizeOnnxOptions) -> list[str
         notes.append(f"{_NAME} found nothing to do: the graph holds the same operators as before")
     if options.level == "all":
         notes.append(_MACHINE_SPECIFIC)
-    elif any(node.domain.startswith("com.microsoft") for node in onnx.load(path, load_external_data=False).graph.node):
-        notes.append(_OWN_OPERATORS)
+    elif has_own_operators(onnx.load(path, load_external_data=False)):
+        notes.append(OWN_OPERATORS_NOTE)
     return notes
 
 

@@ -14,7 +14,7 @@ from bench.core.errors import StepFailed
 from bench.formats.onnx_file import EXTERNAL_DATA_FROM_BYTES, operator_counts
 from bench.formats.steps import only_step_failures, table_blockers
 
-from .onnx_models import FILE_NAME, checked_result, counts_of, quantized_nodes
+from .onnx_models import FILE_NAME, checked_result, counts_of, has_own_operators, quantized_nodes
 
 if TYPE_CHECKING:
     from bench.core.contracts import Examples
@@ -75,6 +75,8 @@ def _quantize(
         per_channel=options.per_channel,
         weight_type=QuantType[options.weight_type],
         use_external_data_format=source.size_bytes > EXTERNAL_DATA_FROM_BYTES,
+        # No types are inferred behind fused operators of ONNX Runtime; what is quantized there is float32.
+        extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT} if has_own_operators(model) else {},
     )
     after = counts_of(path)
     _require_quantized(source, before, after)

@@ -16,7 +16,7 @@ from bench.formats.examples import batches_of
 from bench.formats.onnx_file import EXTERNAL_DATA_FROM_BYTES, operator_counts
 from bench.formats.steps import only_step_failures, table_blockers
 
-from .onnx_models import FILE_NAME, checked_result, counts_of, quantized_nodes
+from .onnx_models import FILE_NAME, checked_result, counts_of, quantized_nodes, save_model
 from .processor import arithmetic
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _NAME = "quantize_static"
 _HINT = "name the operators to quantize by op_types; the log holds the library's own words"
 _METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
+#: Batches whose activations are held in memory at a time. The first of them set the width of a histogram's bins: with
+#: few, what comes later can need so many bins that the search for the best range takes hours.
+_HISTOGRAM_BATCHES = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,11 +94,13 @@ def _prepare(source: Artifact, model: Any, directory: Path) -> Path:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     del model.graph.value_info[:]  # as torch's exporter stores them they can contradict what is inferred
-    path = directory / FILE_NAME
+    plain, prepared = directory / "plain.onnx", directory / FILE_NAME
+    # Given the model instead of a path, the library loses the values of shapes, logs the error and goes on.
+    save_model(source, model, plain)
     is_large = source.size_bytes > EXTERNAL_DATA_FROM_BYTES
     # Symbolic inference of shapes gives up on many graphs, and the quantizer needs no more than types.
-    quant_pre_process(model, path, skip_symbolic_shape=True, save_as_external_data=is_large)
-    return path
+    quant_pre_process(plain, prepared, skip_symbolic_shape=True, save_as_external_data=is_large)
+    return prepared
 
 
 def _write(
@@ -112,9 +117,7 @@ def _write(
     if options.symmetric:
         extra |= {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
     if options.calibration != "minmax":
-        # One batch at a time: otherwise every activation of every batch is held in memory until the end, and batches
-        # of different lengths cannot be joined.
-        extra["CalibStridedMinMax"] = 1
+        extra["CalibStridedMinMax"] = min(_HISTOGRAM_BATCHES, len(batches))
     quantize_static(
         prepared,
         path,
@@ -163,8 +166,10 @@ def _calibration_batches(source: Artifact, options: QuantizeStaticOptions, examp
             f"{_NAME} has no examples to learn the ranges of activations from",
             hint="give the model `examples:` in the matrix, as many as its batch holds or more",
         )
-    per_batch = len(next(iter(found[0].values())))
-    return list(found[: max(1, options.samples // per_batch)])
+    count = min(len(found), max(1, options.samples // len(next(iter(found[0].values())))))
+    if options.calibration != "minmax":  # the library takes whole groups only
+        count -= count % min(_HISTOGRAM_BATCHES, count)
+    return list(found[:count])
 
 
 def _types(options: QuantizeStaticOptions) -> _Types:

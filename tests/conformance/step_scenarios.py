@@ -14,7 +14,14 @@ from bench.core import plugins
 from bench.core.artifact import Artifact, TensorSpec
 from bench.core.contracts import Examples, StepResult
 from bench.core.errors import StepFailed
-from tests.conformance import scenarios_openvino, scenarios_tensorrt, scenarios_tflite, scenarios_torch, step_sources
+from tests.conformance import (
+    scenarios_onnx,
+    scenarios_openvino,
+    scenarios_tensorrt,
+    scenarios_tflite,
+    scenarios_torch,
+    step_sources,
+)
 from tests.conformance.step_sources import IMAGE, SCORES, artifact
 
 Scenario = Callable[[Path], None]
@@ -300,6 +307,7 @@ def real_samples_of_one_are_enough_for_dynamic_dimensions(directory: Path) -> No
 
 SCENARIOS: Mapping[str, tuple[Scenario, ...]] = {
     **scenarios_torch.SCENARIOS,
+    **scenarios_onnx.SCENARIOS,
     "openvino": scenarios_openvino.SCENARIOS,
     "tensorrt": scenarios_tensorrt.SCENARIOS,
     "tflite": scenarios_tflite.SCENARIOS,

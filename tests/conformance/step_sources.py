@@ -149,6 +149,79 @@ def openvino_model(directory: Path) -> Artifact:
     return artifact("openvino_ir", path, [replace(features, native="in/features")], source.outputs)
 
 
+def onnx_convolutions(directory: Path) -> Artifact:
+    """Two convolutions, the first with batch normalization, and a matrix product; channels first."""
+    from onnx import TensorProto, checker, helper, numpy_helper, save
+
+    rng = np.random.default_rng(4)
+    shapes = {"first": (16, 3, 3, 3), "second": (32, 16, 3, 3), "matrix": (32, 10), "bias": (10,)}
+    shapes |= dict.fromkeys(("scale", "offset", "mean"), (16,))
+    weights = {name: rng.standard_normal(shape).astype(np.float32) / 4 for name, shape in shapes.items()}
+    weights["variance"] = rng.uniform(0.1, 2, 16).astype(np.float32)
+    weights["shape"] = np.array([-1, 32])
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["image", "first"], ["a"]),
+            helper.make_node("BatchNormalization", ["a", "scale", "offset", "mean", "variance"], ["b"]),
+            helper.make_node("Relu", ["b"], ["c"]),
+            helper.make_node("Conv", ["c", "second"], ["d"]),
+            helper.make_node("GlobalAveragePool", ["d"], ["e"]),
+            helper.make_node("Reshape", ["e", "shape"], ["f"]),
+            helper.make_node("Gemm", ["f", "matrix", "bias"], ["scores"]),
+        ],
+        "convolutions",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, 12, 16])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 10])],
+        [numpy_helper.from_array(values, name) for name, values in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    checker.check_model(model)
+    path = directory / "model.onnx"
+    save(model, path)
+    return artifact("onnx", path, [TensorSpec(name="image", dtype="float32", shape=("batch", 3, 12, 16))], [SCORES])
+
+
+def onnx_encoder(directory: Path) -> Artifact:
+    """One layer of BERT in the words of its checkpoint's own code, written by the tracing exporter."""
+    from bench.core import plugins
+
+    out_dir = directory / "converted"
+    out_dir.mkdir()
+    source = torch_artifact(directory, bert_layer, [IDS, MASK], [TOKENS])
+    step = plugins.load("steps", "torch_to_onnx")
+    result = step.apply(source, step.Options(exporter="legacy"), out_dir, None)
+    return artifact("onnx", result.path, result.inputs, result.outputs)
+
+
+def bert_layer(_options: Mapping[str, Any]) -> Any:
+    """Two heads of four values a token."""
+    import torch
+    from torch import nn
+
+    class BertLayer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(50, 8)
+            self.query, self.key, self.value, self.attended = (nn.Linear(8, 8) for _ in range(4))
+            self.widened, self.narrowed = nn.Linear(8, 32), nn.Linear(32, 8)
+            self.norms = nn.ModuleList(nn.LayerNorm(8) for _ in range(3))
+
+        def heads(self, x: Any) -> Any:
+            return x.view(x.size(0), x.size(1), 2, 4).permute(0, 2, 1, 3)
+
+        def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            x = self.norms[0](self.table(input_ids))
+            query, key, value = (self.heads(part(x)) for part in (self.query, self.key, self.value))
+            blocked = (1.0 - attention_mask[:, None, None, :].to(x.dtype)) * -10000.0
+            weights = torch.softmax(query @ key.transpose(-1, -2) / 2.0 + blocked, -1)
+            context = (weights @ value).permute(0, 2, 1, 3).contiguous()
+            context = context.view(context.size(0), context.size(1), 8)
+            x = self.norms[1](self.attended(context) + x)
+            return self.norms[2](self.narrowed(nn.functional.gelu(self.widened(x))) + x)
+
+    return BertLayer()
+
+
 def torch_encoder(directory: Path) -> Artifact:
     """A masked encoder with two outputs in a mapping, in another order than the specs, one with a common name."""
     return torch_artifact(directory, encoder, [IDS, MASK], [EMBEDDING, TOKENS])
