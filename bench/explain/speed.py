@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from bench.core.canonical import slug
 from bench.core.cell import StepCall
 from bench.core.profiling import OpProfile, OpTime
 
@@ -229,8 +228,3 @@ def _delta(kind: str, own: list[OperatorTime], theirs: list[OperatorTime], gap_m
         a_operators=tuple(own),
         b_operators=tuple(theirs),
     )
-
-
-def file_name(a: str, b: str) -> str:
-    """The name of the file that keeps the explanation of two cells, by their ids."""
-    return f"{slug(a)}--{slug(b)}.json"

@@ -147,8 +147,8 @@ def _instructions(found: Explanation) -> Iterator[str]:
             yield f"kernels of {side.variant} name {', '.join(side.instruction_sets)}"
     silent = list(dict.fromkeys(side.runtime for side in (found.a, found.b) if not side.instruction_sets))
     if silent:
-        do = "do" if len(silent) > 1 else "does"
-        yield f"{' and '.join(silent)} {do} not say which instructions their kernels use"
+        do, whose = ("do", "their") if len(silent) > 1 else ("does", "its")
+        yield f"{' and '.join(silent)} {do} not say which instructions {whose} kernels use"
     if found.a.integer.count or found.b.integer.count:
         yield _have(found, "8-bit integer products", INT8_FLAGS, "8-bit integers save memory here, hardly time")
     for what, flags, names in (("bfloat16", BF16_FLAGS, ("bf16",)), ("float16", FP16_FLAGS, ("float16", "fp16"))):

@@ -1,5 +1,6 @@
 """What a run leaves on disk: frozen manifest, append-only journal, samples; and the views rebuilt from them."""
 
+from .explanations import read_explanations, write_explanation
 from .journal import Damage, Journal, read
 from .lock import exclusive_writer
 from .pandas_view import flat_row, frame
@@ -19,7 +20,9 @@ __all__ = [
     "latest",
     "open_run",
     "read",
+    "read_explanations",
     "read_samples",
     "run_paths",
+    "write_explanation",
     "write_samples",
 ]

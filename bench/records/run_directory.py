@@ -84,11 +84,6 @@ class RunDirectory:
         """The HTML report."""
         return self.path / "report.html"
 
-    @property
-    def explanations_dir(self) -> Path:
-        """What `bench explain` found of two cells each; there once it was asked."""
-        return self.path / "explanations"
-
     def records(self) -> tuple[tuple[Record, ...], tuple[journal.Damage, ...]]:
         """The last record of each cell, in the order of the plan, and what of the journal is damaged."""
         records, damages = journal.read(self.journal_path)
