@@ -16,7 +16,7 @@ from .locations import absolute, is_trusted
 from .problems import Finding, KeyPath, Problems
 from .schema import MatrixFile, ModelSection, ToleranceSection, VariantSection
 from .shapes import dimension_values, words
-from .standard import standard_variants
+from .standard import standard_variants, usual_variants
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +98,7 @@ class _Resolver:
     def _chosen(self, section: ModelSection, formats: tuple[str, ...], at: KeyPath) -> tuple[Variant, ...]:
         """The listed variants, or all of the matrix (or, where it defines none, of the standard ones) that fit."""
         if section.variants is None:
-            candidates = self._matrix.variants or standard_variants()
+            candidates = self._matrix.variants or usual_variants(formats)
             made = [self._variant(name, candidates[name], formats) for name in candidates]
             fitting = tuple(variant for variant in made if variant is not None)
             if not fitting:

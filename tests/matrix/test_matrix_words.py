@@ -116,7 +116,7 @@ def test_paths_start_at_the_matrix_file_and_formats_are_told_from_names(
     assert (model.kind, model.format) == ("path", "onnx")
     assert model.location == str(tmp_path / "models" / "m.onnx")
     assert model.inputs_path == str(tmp_path / "models" / "x.npz")
-    assert [cell.variant.name for cell in matrix.cells] == ["onnx", "onnx-int8"]
+    assert [cell.variant.name for cell in matrix.cells] == ["onnx", "onnx-int8", "openvino"]
 
 
 def test_a_wrong_path_is_told_with_the_file_that_was_meant(tmp_path: Path) -> None:
@@ -166,12 +166,13 @@ def test_a_path_that_is_not_utf_8_is_refused_up_front(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "variants"),
     [
-        ("m.onnx", ["onnx", "onnx-int8"]),
-        ("m.keras", ["keras", "saved_model", "frozen", "frozen-int8", "onnx", "onnx-int8"]),
+        ("m.onnx", ["onnx", "onnx-int8", "openvino"]),
+        ("m.keras", ["keras", "saved_model", "frozen", "frozen-int8", "tflite", "onnx", "onnx-int8", "openvino"]),
+        ("m.tflite", ["tflite"]),
         ("m.pb", ["frozen", "frozen-int8"]),
         ("m.pt2", ["exported"]),
         ("m.py:build", ["callable"]),
-        ("m/saved_model.pb", ["saved_model", "frozen", "frozen-int8", "onnx", "onnx-int8"]),
+        ("m/saved_model.pb", ["saved_model", "frozen", "frozen-int8", "tflite", "onnx", "onnx-int8", "openvino"]),
     ],
 )
 def test_a_model_by_path_gets_the_variants_that_fit_its_format(tmp_path: Path, name: str, variants: list[str]) -> None:
