@@ -26,7 +26,6 @@ VERBS = {
     "inspect": "show what is in a model file: operators, weights, work; compare two files",
     "check": "check how a model behaves on corrupted, extreme, repeated and regrouped inputs",
     "explain": "say why one variant is slower than another, or where its numbers go wrong",
-    "explain": "say why one variant is slower than another, or where its numbers go wrong",
     "report": "write the HTML page or the Markdown table of a run",
     "profile": "show where the time of one cell goes: operators, lines, functions, one trace",
     "replay": "repeat one cell of a run from its record",
