@@ -90,21 +90,19 @@ def a_quantized_program_is_compiled_to_8_bit_kernels(directory: Path) -> None:
     np.testing.assert_allclose(opened("aot_inductor", package).run(batch)["scores"], expected, atol=0.05)
 
 
-def a_package_for_another_processor_is_refused_before_it_is_loaded(directory: Path) -> None:
+def a_package_is_refused_by_what_cannot_run_it(directory: Path) -> None:
     from bench.formats import torch_inductor
 
-    package = apply("exported_program_to_aot_inductor", step_sources.exported_encoder(directory), directory)
+    package = apply(
+        "exported_program_to_aot_inductor", step_sources.exported_encoder(directory), directory, freezing=False
+    )
+    with pytest.raises(TargetError, match="a package of AOTInductor"):
+        opened("torch", replace(package, format="exported_program"))
     with pytest.MonkeyPatch.context() as patch:
         ours = torch_inductor.processor_features()
         patch.setattr("bench.formats.aot_inductor.processor_features", lambda: ours - {max(ours)})
         with pytest.raises(ExecutionUnavailable, match=max(ours)):
             opened("aot_inductor", package)
-
-
-def a_package_is_not_taken_for_an_exported_program(directory: Path) -> None:
-    package = apply("exported_program_to_aot_inductor", step_sources.exported_encoder(directory), directory)
-    with pytest.raises(TargetError, match="a package of AOTInductor"):
-        opened("torch", replace(package, format="exported_program"))
 
 
 def a_script_says_what_it_takes(directory: Path) -> None:
@@ -145,10 +143,10 @@ SCENARIOS: Mapping[str, tuple[Callable[[Path], None], ...]] = {
         a_script_says_what_it_takes,
         a_size_fixed_in_a_script_is_caught,
     ),
-    "aot_inductor": (
+    "aot_inductor": (a_package_is_refused_by_what_cannot_run_it,),
+    # Apart, for compiling takes long: a family has one process, with a limit of its own.
+    "torch_compiled": (
         a_quantized_program_is_compiled_to_8_bit_kernels,
         a_quantized_program_is_opened_compiled_or_not,
-        a_package_for_another_processor_is_refused_before_it_is_loaded,
-        a_package_is_not_taken_for_an_exported_program,
     ),
 }
