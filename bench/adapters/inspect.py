@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench.core.errors import TargetError
 from bench.formats.detect import split_callable
+from bench.formats.torch_module import require_description
 
 from . import inspect_onnx, inspect_openvino, inspect_tensorflow, inspect_tflite, inspect_torch, null
 from .boundary import as_target_error
@@ -31,6 +32,8 @@ def signature(format: str, path: Path | str) -> Signature:
         "openvino_ir": inspect_openvino.signature,
         "null": null.signature,
     }
+    if format == "torch_module":
+        require_description(Path(path))
     if format not in readers:
         raise TargetError(
             f"{path}: the signature of a {format} model is not in its file",

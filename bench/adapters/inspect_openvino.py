@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import TargetError
-from bench.formats.openvino_ir import weights_file
+from bench.formats.openvino_ir import require_no_document_type, weights_file
 
 from .dimensions import FileTensor, Signature, named
 
@@ -15,6 +15,7 @@ def signature(path: Path) -> Signature:
     """Inputs and outputs by the first of their names; IR has no names for dimensions."""
     import openvino
 
+    require_no_document_type(path)
     if not weights_file(path).is_file():
         raise TargetError(f"{path}: its weights are missing", hint=f"put {weights_file(path).name} beside it")
     model = openvino.Core().read_model(path)

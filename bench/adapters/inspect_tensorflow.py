@@ -35,6 +35,12 @@ def saved_model_signature(path: Path) -> Signature:
     served = [graph for graph in stored.meta_graphs if "serve" in graph.meta_info_def.tags]
     if not served:
         raise TargetError(f"{file}: not a SavedModel, or none that can be served: it has no graph tagged 'serve'")
+    has_variables = any(node.op in ("VarHandleOp", "VariableV2") for node in served[0].graph_def.node)
+    if has_variables and not (path / "variables" / "variables.index").is_file():
+        raise TargetError(
+            f"{path}: the values of its variables are missing: there is no variables/variables.index",
+            hint="copy the whole directory, or export the model again",
+        )
     definitions = served[0].signature_def
     definition = definitions[_served_name(list(definitions))]
     inputs = [_from_info(key, definition.inputs[key]) for key in sorted(definition.inputs)]

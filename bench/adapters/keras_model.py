@@ -9,6 +9,7 @@ from typing import Any
 from bench.core.artifact import Artifact
 from bench.core.errors import TargetError
 from bench.formats.archives import require_plausible_archive
+from bench.formats.keras_archive import require_no_code
 
 
 def load_keras(path: Path, *, backend: str = "tensorflow") -> Any:
@@ -25,6 +26,7 @@ def load_keras(path: Path, *, backend: str = "tensorflow") -> Any:
         )
     if path.suffix == ".keras":
         require_plausible_archive(path, "keras")
+        require_no_code(path)
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 

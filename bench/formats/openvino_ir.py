@@ -28,6 +28,27 @@ def weights_file(path: Path) -> Path:
     return path.with_suffix(".bin")
 
 
+def require_no_document_type(path: Path) -> None:
+    """TargetError for a document type: none that OpenVINO writes has one, and its entities can fill any memory."""
+    from xml.parsers import expat
+
+    def refuse(*_: Any) -> None:
+        raise TargetError(
+            f"{path}: not an OpenVINO IR: it declares a document type of its own",
+            hint="entities of a document type can fill any memory; export the model again",
+        )
+
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    try:
+        with open(path, "rb") as stream:
+            parser.ParseFile(stream)
+    except expat.ExpatError as error:
+        raise TargetError(
+            f"{path}: not a readable openvino_ir model: {error}", hint="check that the file is complete"
+        ) from error
+
+
 def model_size_bytes(path: Path) -> int:
     """Bytes of the .xml file and of its weights."""
     return path.stat().st_size + weights_file(path).stat().st_size

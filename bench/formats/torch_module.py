@@ -69,6 +69,11 @@ def load_torch_module(path: Path) -> torch.nn.Module:
     return module.eval().requires_grad_(False)
 
 
+def require_description(path: Path) -> None:
+    """TargetError when the directory does not name one of our own factories; nothing is imported."""
+    _read_description(path / DESCRIPTION_NAME)
+
+
 def _read_description(path: Path) -> tuple[str, Mapping[str, Any]]:
     hint = 'expected {"factory": "bench.zoo.<module>:<function>", "options": {...}}'
     try:

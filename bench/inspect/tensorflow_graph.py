@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.core.artifact import TensorSpec
-from bench.core.errors import TargetError
 from bench.formats.saved_model import DEFAULT_SIGNATURE, read_saved_model
 
 from .arithmetic import known_product, sizes_of, stated, static_shape
@@ -46,14 +45,7 @@ def draw_frozen(subject: Subject) -> bytes:
 
 def read_served(subject: Subject) -> Structure:
     """Nodes that the served signature reaches, functions included, and the variables that it reads."""
-    served = _served(subject)
-    has_variables = any(node.op == "VarHandleOp" for node in _reached(served.graph))
-    if has_variables and not (subject.path / "variables" / "variables.index").is_file():
-        raise TargetError(
-            f"{subject.path}: the values of its variables are missing: no variables/variables.index",
-            hint="copy the whole directory, or export the model again",
-        )
-    return structure(served, subject.inputs)
+    return structure(_served(subject), subject.inputs)
 
 
 def draw_served(subject: Subject) -> bytes:

@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 
 from bench.core.cell import Limits
-from bench.core.errors import ExecutionUnavailable
+from bench.core.errors import ExecutionUnavailable, RefusedError
 from bench.core.files import write_atomic
 from bench.core.job import Job
-from bench.core.results import Outcome
+from bench.core.results import Outcome, Status
 from bench.supervise import (
     Answer,
     Child,
@@ -31,6 +31,9 @@ from bench.supervise import (
 )
 
 Reply = Answer | ChildError | Death
+
+#: Errors of a child that say something else than that it failed.
+_STATUS_OF_ERROR: dict[str, Status] = {ExecutionUnavailable.__name__: "skipped", RefusedError.__name__: "refused"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,7 +148,7 @@ def outcome_of(reply: ChildError | Death) -> Outcome:
     """A reply that is no answer, as the cell's outcome in words."""
     if isinstance(reply, ChildError):
         return Outcome(
-            status="skipped" if reply.type == ExecutionUnavailable.__name__ else reply.status,
+            status=_STATUS_OF_ERROR.get(reply.type, reply.status),
             reason=reply.message,
             hint=reply.hint,
             culprit=reply.culprit,

@@ -78,11 +78,12 @@ def _loader(job: InspectJob) -> Callable[[], Any]:
 
     def load() -> Any:
         if job.format == "keras":
-            from bench.adapters.tensorflow import load_keras
+            from bench.adapters.keras_model import load_keras
 
+            os.environ["KERAS_BACKEND"] = "tensorflow"  # read when Keras is imported; elsewhere a file at home decides
             return load_keras(Path(job.location))
         if job.format == "frozen_graph":
-            from bench.adapters.tensorflow import read_graph
+            from bench.formats.frozen_graph import read_graph
 
             return read_graph(Path(job.location))
         if job.format == "torch_module":
@@ -90,7 +91,7 @@ def _loader(job: InspectJob) -> Callable[[], Any]:
 
             return load_torch_module(Path(job.location))
         if job.format == "exported_program":
-            from bench.adapters.torch import load_exported
+            from bench.formats.exported_program import load_exported
 
             return load_exported(Path(job.location))
         if job.format == "python_callable":
