@@ -27,6 +27,16 @@ def signatures(*, directory: Path, names: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def tflite_with_a_signature(*, directory: Path) -> dict[str, Any]:
+    """[[name, dtype, shape, native name] of every input and output] of a file that was made of a SavedModel."""
+    import tensorflow as tf
+
+    saved = CASES["saved_model"].build(directory)
+    path = directory / "named.tflite"
+    path.write_bytes(tf.lite.TFLiteConverter.from_saved_model(saved).convert())
+    return {"found": [sorted(_spec(spec) for spec in side) for side in signature("tflite", path)]}
+
+
 def _spec(spec: TensorSpec) -> list[Any]:
     return [spec.name, spec.dtype, list(spec.shape), spec.native_name]
 

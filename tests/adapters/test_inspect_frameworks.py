@@ -39,6 +39,21 @@ def test_tensorflow_formats_tell_their_signature(tmp_path: Path) -> None:
     }
 
 
+def test_tensorflow_lite_tells_the_names_of_its_signature_else_of_its_tensors(tmp_path: Path) -> None:
+    assert isolated("signatures", tmp_path, names=["tflite"])["tflite"] == [
+        [["l", "float32", WIDE, "l"], ["r", "float32", WIDE, "r"]],
+        [["Identity", "float32", WIDE, "Identity"], ["Identity_1", "float32", NARROW, "Identity_1"]],
+    ]
+    (tmp_path / "named").mkdir()
+    inputs, outputs = isolated("tflite_with_a_signature", tmp_path / "named")["found"]
+    assert [entry[:3] for entry in (*inputs, *outputs)] == [
+        ["l", "float32", WIDE],
+        ["r", "float32", WIDE],
+        ["p", "float32", WIDE],
+        ["t", "float32", NARROW],
+    ]
+
+
 def test_torch_formats_tell_their_signature(tmp_path: Path) -> None:
     found = isolated("signatures", tmp_path, names=["exported_program", "python_callable"])
     inputs = [["left", "float32", WIDE, "left"], ["right", "float32", WIDE, "right"]]
@@ -81,7 +96,9 @@ def test_ids_of_tensorflow_models_are_kept_within_their_tables(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    "names", [["onnx"], ["saved_model", "frozen_graph", "keras"], ["exported_program"]], ids=lambda names: names[0]
+    "names",
+    [["onnx"], ["saved_model", "frozen_graph", "keras"], ["tflite"], ["exported_program"]],
+    ids=lambda names: names[0],
 )
 def test_a_damaged_file_is_told_in_one_line_with_format_and_path(tmp_path: Path, names: list[str]) -> None:
     for name, said in isolated("damaged", tmp_path, names=names).items():
@@ -103,6 +120,7 @@ def test_an_adapter_says_in_one_line_what_it_cannot_open(tmp_path: Path) -> None
         "onnx": "",
         "keras": "",
         "frozen_graph": "",
+        "tflite": "",
         "exported_program": "",
         "torch_module": "weights.safetensors",
     }

@@ -323,11 +323,6 @@ def _tensorflow_pools(threads: int) -> int:
     return threads + 2
 
 
-def _xla_pools(threads: int) -> int:
-    """Two that compute, beside XLA's own housekeeping."""
-    return 2 * threads + 13
-
-
 CASES: Mapping[str, Case] = {
     "null": Case(adapter="null", format="null", build=build_null, threads_beside_main=_none),
     "onnx": Case(
@@ -344,6 +339,13 @@ CASES: Mapping[str, Case] = {
         native=_ONNX_NAMES,
         threads_beside_main=_openvino_pools,
     ),
+    "openvino_tflite": Case(
+        adapter="openvino",
+        format="tflite",
+        build=build_tflite,
+        native={"left": "l", "right": "r", "product": "Identity", "total": "Identity_1"},
+        threads_beside_main=_openvino_pools,
+    ),
     "openvino_onnx": Case(
         adapter="openvino",
         format="onnx",
@@ -356,7 +358,6 @@ CASES: Mapping[str, Case] = {
         format="keras",
         build=build_keras,
         native={"left": "k_left", "right": "k_right"},
-        threads_beside_main=_xla_pools,
     ),
     "keras_torch": Case(
         adapter="keras_torch",

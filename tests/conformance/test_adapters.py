@@ -24,7 +24,11 @@ _ALL = [
     for name, case in CASES.items()
     if not case.unavailable
 ]
-_FIRST_OF_EACH = {case.adapter: name for name, case in reversed(CASES.items()) if not case.unavailable}
+_FIRST_OF_EACH = {
+    case.adapter: name
+    for name, case in reversed(CASES.items())
+    if not case.unavailable and case.threads_beside_main is not None
+}
 _UNAVAILABLE = [name for name, case in CASES.items() if case.unavailable]
 
 #: `import tensorflow` imports Keras, which writes its settings; nothing else may appear in the home directory.

@@ -19,6 +19,7 @@ from bench.formats.detect import detect_format, split_callable
         ("graph.pb", "frozen_graph"),
         ("net.keras", "keras"),
         ("net.h5", "keras"),
+        ("net.tflite", "tflite"),
         ("net.pt2", "exported_program"),
         ("net.ts", "torchscript"),
         ("imitation.json", "null"),
