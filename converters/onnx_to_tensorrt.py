@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 _NAME = "onnx_to_tensorrt"
 _HINT = "the log holds TensorRT's own words"
-_HINT_QUANTIZED = "TensorRT reads symmetric QDQ alone: quantize_static with symmetric: true"
+_HINT_QUANTIZED = (
+    "TensorRT reads symmetric QDQ, and no quantized Gather: quantize_static with symmetric: true and op_types"
+)
 _HINT_OPERATORS = (
     "replace or fold these operators (slim_onnx, optimize_onnx with level: basic), or leave the variant out"
 )

@@ -52,7 +52,7 @@ ADAPTERS: tuple[PluginSpec, ...] = (
         target="bench.adapters.openvino:ADAPTER",
         summary="OpenVINO on the CPU, in a declared precision",
         needs=("openvino",),
-        accepts=("openvino_ir", "onnx"),
+        accepts=("openvino_ir", "onnx", "tflite"),
     ),
     PluginSpec(
         name="tensorflow",

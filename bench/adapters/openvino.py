@@ -19,12 +19,17 @@ from .boundary import Call, ModelSession, as_target_error
 if TYPE_CHECKING:
     from bench.core.contracts import Array
 
+_QUANTIZATION_GROUP = 32  # activations that share a scale: OpenVINO's own choice
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """`precision` is what floats are computed in; 8-bit operators of a quantized model stay as they are."""
+    """`precision` is what floats are computed in; 8-bit operators of a quantized model stay as they are.
+    `dynamic_quantization` lets products with compressed weights quantize their activations call by call, as OpenVINO
+    does of its own accord."""
 
     precision: Literal["f32", "bf16", "f16"] = "f32"
+    dynamic_quantization: bool = False
 
 
 class OpenVino:
@@ -42,6 +47,7 @@ class OpenVino:
             "INFERENCE_NUM_THREADS": threads,
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
+            "DYNAMIC_QUANTIZATION_GROUP_SIZE": _QUANTIZATION_GROUP if options.dynamic_quantization else 0,
             # Which cores the process may use is decided around it.
             "ENABLE_CPU_PINNING": False,
         }
@@ -63,11 +69,15 @@ class OpenVino:
 
 
 def _provider(compiled: Any, threads: int) -> str:
-    """Device and precision in force, and the number of threads where it is not the one asked for."""
+    """Device and precision in force, then what else differs from computing as the file says on all threads."""
     precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-    device = "+".join(compiled.get_property("EXECUTION_DEVICES"))
+    said = [f"{'+'.join(compiled.get_property('EXECUTION_DEVICES'))} {precision}"]
+    if compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE"):
+        said.append("dynamic quantization")
     granted = compiled.get_property("INFERENCE_NUM_THREADS")
-    return f"{device} {precision}" if granted == threads else f"{device} {precision}, {granted} of {threads} threads"
+    if granted != threads:
+        said.append(f"{granted} of {threads} threads")
+    return ", ".join(said)
 
 
 def _bind(compiled: Any, artifact: Artifact, arrays: list[Array]) -> Call:
