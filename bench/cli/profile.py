@@ -65,11 +65,8 @@ def execute(words: argparse.Namespace) -> int:
     """Look, and say what was seen; 3 when a cell or a profiler could not be looked at."""
     from bench import records
     from bench.cli.progress import Progress
-    from bench.core import plugins
     from bench.runner.profiling import profile_cells
 
-    for name in words.profiler:
-        plugins.lookup("profilers", name)
     names = [words.variant or words.cell, *([words.against] if words.against else [])]
     asked = [_of_model(words, name) if words.variant else _of_run(words, name) for name in names]
     words.results.mkdir(parents=True, exist_ok=True)

@@ -43,6 +43,6 @@ PROFILERS: tuple[PluginSpec, ...] = (
         target="bench.profile.torch:PROFILER",
         summary="operators that PyTorch dispatches and loops it compiled, with torch.profiler",
         needs=("torch",),
-        accepts=("torch",),
+        accepts=("aot_inductor", "keras_torch", "torch", "torchscript"),
     ),
 )

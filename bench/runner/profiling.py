@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from bench.core import plugins
+from bench.core.cell import Cell
 from bench.core.errors import BenchError, MatrixError, StoreError
 from bench.core.job import ProfileJob
 from bench.core.profiling import OpProfile, Profile
@@ -64,12 +65,8 @@ def profile(
     """
     adapter = prepared.cell.variant.adapter
     for name in profilers:
-        accepts = plugins.lookup("profilers", name).accepts
-        if accepts and adapter not in accepts:
-            raise MatrixError(
-                f"profiler {name!r} looks into {', '.join(accepts)}, and {prepared.cell.id} runs on {adapter}",
-                hint=f"--profiler: one of {', '.join(profilers_of(adapter))}",
-            )
+        _require_one([name], prepared.cell)
+    out_dir = out_dir.absolute()  # the child works elsewhere
     if (out_dir / INDEX).exists():
         shutil.rmtree(out_dir)
     _make(out_dir)
@@ -83,6 +80,18 @@ def profile(
             failures[name] = made
     write_files(out_dir, prepared.cell.id, found, failures)
     return ProfileResult(prepared=prepared, out_dir=out_dir, profiles=tuple(found), failures=failures)
+
+
+def _require_one(profilers: Sequence[str], cell: Cell) -> None:
+    """MatrixError unless one of the profilers knows the cell's adapter."""
+    known = profilers_of(cell.variant.adapter)
+    for name in profilers:
+        plugins.lookup("profilers", name)
+    if not any(name in known for name in profilers):
+        raise MatrixError(
+            f"{', '.join(profilers)} does not look into {cell.variant.adapter}, on which {cell.id} runs",
+            hint=f"profilers that do: {', '.join(known)}",
+        )
 
 
 def _make(out_dir: Path) -> None:
@@ -131,9 +140,13 @@ def profile_cells(
     """Prepare and look into the cells of `matrix` that `out_dirs` names (cell id -> where its files go).
 
     Artifacts come from the store, and are built where they are missing; inputs are those of a run of this matrix. The
-    outcome says why a cell cannot be looked into. Profilers that do not know a cell's adapter are left out for it.
+    outcome says why a cell cannot be looked into. Profilers that do not know a cell's adapter are left out for it;
+    MatrixError where none is left.
     """
     plan = make_plan(matrix.groups)
+    for cell in matrix.cells:
+        if cell.id in out_dirs and profilers:
+            _require_one(profilers, cell)
     wanted = [(cell, group.reference) for group in plan.groups for cell in group.cells if cell.id in out_dirs]
     runnable = [(cell, reference) for cell, reference in wanted if cell.id not in plan.obstacles]
     with backstage(matrix.measurement, watcher, store_root=store_root, purpose="profile") as stage:
@@ -153,11 +166,11 @@ def _look(
     watcher: Watcher,
     *,
     runs: int,
-    profilers: Iterable[str],
+    profilers: Collection[str],
 ) -> ProfileResult | Outcome:
     if isinstance(prepared, Outcome):
         return prepared
     known = profilers_of(prepared.cell.variant.adapter)
-    fitting = tuple(name for name in profilers if name in known) or known
+    fitting = tuple(name for name in known if not profilers or name in profilers)
     watcher.note(f"profiling {prepared.cell.id}: {', '.join(fitting)}")
     return profile(crew, prepared, out_dir, runs=runs, profilers=fitting)
