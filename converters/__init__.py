@@ -30,6 +30,14 @@ STEPS: tuple[PluginSpec, ...] = (
         produces="saved_model",
     ),
     PluginSpec(
+        name="onnx_to_saved_model",
+        target="converters.onnx_to_saved_model:STEP",
+        summary="ONNX to a SavedModel with the same order of axes (onnx2tf, fetched apart)",
+        needs=("tensorflow", "onnx", "onnxruntime"),
+        accepts=("onnx",),
+        produces="saved_model",
+    ),
+    PluginSpec(
         name="onnx_to_tensorrt",
         target="converters.onnx_to_tensorrt:STEP",
         summary="ONNX to a TensorRT engine, built ahead of time without a GPU",

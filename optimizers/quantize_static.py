@@ -94,6 +94,7 @@ def _prepare(source: Artifact, model: Any, directory: Path) -> Path:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     del model.graph.value_info[:]  # as torch's exporter stores them they can contradict what is inferred
+    _give_own_biases(model.graph)
     plain, prepared = directory / "plain.onnx", directory / FILE_NAME
     # Given the model instead of a path, the library loses the values of shapes, logs the error and goes on.
     save_model(source, model, plain)
@@ -101,6 +102,24 @@ def _prepare(source: Artifact, model: Any, directory: Path) -> Path:
     # Symbolic inference of shapes gives up on many graphs, and the quantizer needs no more than types.
     quant_pre_process(plain, prepared, skip_symbolic_shape=True, save_as_external_data=is_large)
     return prepared
+
+
+def _give_own_biases(graph: Any) -> None:
+    """Copy a bias that several nodes share: the library's copies are called like values that may exist already."""
+    from onnx import TensorProto
+
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    seen: set[str] = set()
+    for position, node in enumerate(graph.node):
+        if len(node.input) < 3 or node.input[2] not in constants:
+            continue
+        name = node.input[2]
+        if name in seen:
+            copy = TensorProto()
+            copy.CopyFrom(constants[name])
+            copy.name = node.input[2] = f"{name}__of_node_{position}"
+            graph.initializer.append(copy)
+        seen.add(name)
 
 
 def _write(

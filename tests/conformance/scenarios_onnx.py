@@ -151,7 +151,19 @@ def steps_that_find_nothing_to_change_fail(directory: Path) -> None:
         apply("quantize_static", source, directory, step_sources.examples_for(source), op_types=("LSTM",))
 
 
+def without_its_packages_the_converter_names_the_command(directory: Path) -> None:
+    from converters import onnx2tf_packages
+
+    step = plugins.load("steps", "onnx_to_saved_model")
+    source = step_sources.onnx_convolutions(directory)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DEPLOYBENCH_CACHE", str(directory / "empty"))
+        assert any(onnx2tf_packages.COMMAND in reason for reason in step.blockers("onnx", step.Options()))
+        assert failure("onnx_to_saved_model", source, directory).hint == onnx2tf_packages.COMMAND
+
+
 SCENARIOS: Mapping[str, tuple[Scenario, ...]] = {
+    "onnx2tf": (without_its_packages_the_converter_names_the_command,),
     "onnx_tools": (
         convolutions_with_signed_weights_are_noted_as_slow,
         a_model_without_an_encoder_is_not_fused,

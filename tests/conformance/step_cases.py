@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from converters import onnx2tf_packages
+
 SIZES = ({"batch": 1, "sequence": 7}, {"batch": 5, "sequence": 40})
 
 
@@ -44,6 +46,9 @@ class StepCase:
         return "-".join((self.step, self.source, *(f"{name}={value}" for name, value in self.options.items())))
 
 
+#: The packages of onnx2tf are fetched apart: python -m converters.onnx2tf_packages.
+ONNX2TF_NOT_FETCHED = None if onnx2tf_packages.is_fetched() else Gap(whose="ours", error="onnx2tf is not fetched")
+
 CASES = (
     StepCase(step="compress_openvino", family="openvino", source="openvino_model", relative_error=0.05),
     StepCase(
@@ -66,6 +71,27 @@ CASES = (
     StepCase(step="fuse_batch_norm", family="torch_programs", source="torch_classifier", relative_error=1e-5),
     StepCase(step="fuse_transformer", family="onnx_tools", source="onnx_encoder", relative_error=1e-4),
     StepCase(step="keras_to_saved_model", family="tensorflow", source="keras_model", relative_error=1e-5),
+    StepCase(
+        step="onnx_to_saved_model",
+        family="onnx2tf",
+        source="onnx_convolutions",
+        relative_error=1e-4,
+        gap=ONNX2TF_NOT_FETCHED,
+    ),
+    StepCase(
+        step="onnx_to_saved_model",
+        family="onnx2tf",
+        source="onnx_feature_maps",
+        relative_error=1e-4,
+        gap=ONNX2TF_NOT_FETCHED,
+    ),
+    StepCase(
+        step="onnx_to_saved_model",
+        family="onnx2tf",
+        source="onnx_encoder",
+        relative_error=1e-4,
+        gap=ONNX2TF_NOT_FETCHED or Gap(whose="upstream", error="is not the source's in any order of axes"),
+    ),
     StepCase(step="onnx_to_tensorrt", family="tensorrt", source="onnx_model", relative_error=0, executes=False),
     StepCase(
         step="onnx_to_tensorrt",

@@ -181,6 +181,26 @@ def onnx_convolutions(directory: Path) -> Artifact:
     return artifact("onnx", path, [TensorSpec(name="image", dtype="float32", shape=("batch", 3, 12, 16))], [SCORES])
 
 
+def onnx_feature_maps(directory: Path) -> Artifact:
+    """One convolution whose output keeps all axes, channels first."""
+    from onnx import TensorProto, checker, helper, numpy_helper, save
+
+    kernel = np.random.default_rng(5).standard_normal((6, 3, 3, 3)).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["image", "kernel"], ["maps"])],
+        "feature_maps",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, 8, 8])],
+        [helper.make_tensor_value_info("maps", TensorProto.FLOAT, ["batch", 6, 6, 6])],
+        [numpy_helper.from_array(kernel, "kernel")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    checker.check_model(model)
+    path = directory / "model.onnx"
+    save(model, path)
+    image = TensorSpec(name="image", dtype="float32", shape=("batch", 3, 8, 8))
+    return artifact("onnx", path, [image], [TensorSpec(name="maps", dtype="float32", shape=("batch", 6, 6, 6))])
+
+
 def onnx_encoder(directory: Path) -> Artifact:
     """One layer of BERT in the words of its checkpoint's own code, written by the tracing exporter."""
     from bench.core import plugins

@@ -8,6 +8,7 @@ from functools import cache
 import pytest
 
 from bench.core import plugins
+from bench.core.cache import cache_root
 from tests.conformance.isolated import call_isolated
 from tests.conformance.step_cases import CASES, StepCase
 from tests.conformance.step_child import CHECKS
@@ -27,9 +28,14 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     @cache
     def of_family(family: str) -> Mapping[str, str]:
         directory = tmp_path_factory.mktemp(family)
-        found: dict[str, str] = call_isolated(
-            "tests.conformance.step_child:report", directory=directory, timeout_s=_CHILD_TIMEOUT_S - 20, family=family
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DEPLOYBENCH_CACHE", str(cache_root()))  # what was fetched lies in the user's own
+            found: dict[str, str] = call_isolated(
+                "tests.conformance.step_child:report",
+                directory=directory,
+                timeout_s=_CHILD_TIMEOUT_S - 20,
+                family=family,
+            )
         ours = {directory / name for name in ("answer.json", "home/.keras/keras.json")}
         left = {path for path in directory.rglob("*") if path.is_file() and "work" not in path.parts} - ours
         return {**found, _LEFT: f"files were left outside: {sorted(map(str, left))}" if left else ""}
