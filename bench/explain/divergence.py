@@ -8,12 +8,13 @@ a reordered layout.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .graph import Graph, Node, nearest
 
 _WORST_SHOWN = 12
-_CONSTANT = "constant"
+#: The operator of what no node makes.
+CONSTANT = "constant"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,8 +75,18 @@ class Location:
 
 
 def producer_of(graph: Graph, tensor: str) -> Node:
-    """The node that makes a tensor; constants and inputs stand for themselves."""
-    return graph.producers.get(tensor) or Node(name=tensor, operator=_CONSTANT, inputs=(), outputs=(tensor,))
+    """The node that makes a tensor; constants and inputs stand for themselves.
+
+    Of a tensor that was quantized and dequantized it is the node that computed it, as `Conv, rounded`.
+    """
+    made_by = graph.producers.get(tensor)
+    if made_by is None:
+        return Node(name=tensor, operator=CONSTANT, inputs=(), outputs=(tensor,))
+    quantized = graph.producers.get(made_by.inputs[0]) if made_by.operator == "DequantizeLinear" else None
+    if quantized is None or quantized.operator != "QuantizeLinear":
+        return made_by
+    computed = graph.producers.get(quantized.inputs[0])
+    return made_by if computed is None else replace(computed, operator=f"{computed.operator}, rounded")
 
 
 def locate(graph: Graph, errors: Sequence[TensorError], outputs: Sequence[str]) -> Location:

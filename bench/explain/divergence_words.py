@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.core.cell import Tolerance
 
-from .divergence import Divergence, TensorError
+from .divergence import CONSTANT, Divergence, TensorError
 
 
 def tolerance_words(tolerance: Tolerance) -> str:
@@ -51,7 +51,7 @@ def _inside(found: Divergence) -> Iterator[str]:
     if found.first is not None:
         yield (
             f"the first tensor outside the tolerance is {found.first.tensor!r}, made by {_maker(found.first)}: "
-            f"{found.first.problem}{_given(found.first_inputs)}"
+            f"{found.first.problem}{_given(found.first, found.first_inputs)}"
         )
     elif outputs_fail:
         yield (
@@ -61,7 +61,7 @@ def _inside(found: Divergence) -> Iterator[str]:
     if found.jump is not None and found.jump != found.first:
         yield (
             f"the largest jump is at {found.jump.tensor!r}, made by {_maker(found.jump)}: "
-            f"{error_words(found.jump)}{_given(found.jump_inputs)}"
+            f"{error_words(found.jump)}{_given(found.jump, found.jump_inputs)}"
         )
     if found.detours and outputs_fail:
         yield (
@@ -73,11 +73,13 @@ def _inside(found: Divergence) -> Iterator[str]:
 
 
 def _maker(error: TensorError) -> str:
-    return f"{error.operator} {error.node!r}" if error.operator != "constant" else "no node: it is a weight"
+    return "no node, for it is a weight" if error.operator == CONSTANT else f"{error.operator} {error.node!r}"
 
 
-def _given(inputs: Sequence[TensorError]) -> str:
+def _given(error: TensorError, inputs: Sequence[TensorError]) -> str:
     """The errors of what a node was given: large ones are not of its making."""
+    if error.operator == CONSTANT:
+        return ""
     if not inputs:
         return "; none of its inputs could be compared"
     told = ", ".join(f"{error.tensor!r} {error.relative_error or 0:.2g}" for error in inputs[:4])

@@ -6,8 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+#: Operators that hand in what the caller gives: they read nothing, and are no constants.
+_INPUTS = ("Placeholder", "_Arg", "Random")
+_ROUNDED = "_DequantizeLinear_Output"
 #: What quantizers append to the name of a tensor whose values, but for rounding, they keep.
-_SAME_VALUES = ("_DequantizeLinear_Output", "_QuantizeLinear_Input", "_dequantized", "_quantized")
+_SAME_VALUES = (_ROUNDED, "_QuantizeLinear_Input", "_dequantized", "_quantized")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,10 +36,31 @@ class Graph:
         return {output: node for node in self.nodes for output in node.outputs}
 
     def tensors(self) -> Iterator[str]:
-        """Constants by name, then what the nodes make, in topological order."""
-        yield from sorted(self.constants)
+        """What the nodes make, in topological order, but constants, and what is made of constants alone, right before
+        the node that reads them first: files list all their weights at the beginning."""
+        fixed = self._fixed()
+        told: set[str] = set()
         for node in self.nodes:
-            yield from node.outputs
+            if not fixed.issuperset(node.outputs):
+                yield from self._fixed_before(node, fixed, told)
+                yield from node.outputs
+
+    def _fixed(self) -> set[str]:
+        """The tensors that do not depend on the inputs of the model."""
+        fixed = set(self.constants)
+        for node in self.nodes:
+            if fixed.issuperset(node.inputs) and not node.operator.startswith(_INPUTS):
+                fixed.update(node.outputs)
+        return fixed
+
+    def _fixed_before(self, node: Node, fixed: set[str], told: set[str]) -> Iterator[str]:
+        for name in node.inputs:
+            if name in fixed and name not in told:
+                told.add(name)
+                made_by = self.producers.get(name)
+                if made_by is not None:
+                    yield from self._fixed_before(made_by, fixed, told)
+                yield name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,11 +74,13 @@ class Pair:
 def match(reference: Graph, variant: Graph) -> tuple[Pair, ...]:
     """Every tensor of the variant whose name, or whose name without a quantizer's suffix, the reference knows.
 
-    In the variant's topological order. A tensor that was quantized has two partners in the variant: as it was
-    computed, and as it was rounded.
+    In the variant's topological order. Of a tensor that is quantized and dequantized again the rounded form is taken:
+    the other one may lack what the quantizer has made part of the rounding, such as a ReLU before it.
     """
     known = set(reference.tensors())
-    pairs = ((_original(name, known), name) for name in variant.tensors())
+    names = list(variant.tensors())
+    rounded = {name.removesuffix(_ROUNDED) for name in names if name.endswith(_ROUNDED)}
+    pairs = ((_original(name, known), name) for name in names if name not in rounded)
     return tuple(Pair(reference=original, variant=name) for original, name in pairs if original)
 
 

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from bench.core.cell import StepCall
+from bench.core.profiling import OpTime
+from bench.explain.kinds import computes_on_integers, kind_of
+from bench.explain.speed import Explanation, is_outside
+from tests.explain.profiles import explained, op, subject, words
+
+SIGNED = (StepCall(name="quantize_dynamic", options=(("weight_type", "QInt8"),)),)
+FLOATS = subject("onnx", 6.0, op("Conv", 5.0, count=8), op("MaxPool", 0.5))
+INTEGERS = subject(
+    "onnx-qint8",
+    25.0,
+    op("ConvInteger", 21.0, count=8, dtype="uint8"),
+    op("DynamicQuantizeLinear", 1.2, count=8),
+    op("Mul", 1.2, count=16),
+    op("Cast", 0.4, count=8, dtype="int32"),
+    op("MaxPool", 0.4),
+    steps=SIGNED,
+)
+
+
+def test_the_kind_of_work_that_makes_the_gap_comes_first() -> None:
+    found = explained(FLOATS, INTEGERS)
+    first = found.kinds[0]
+    assert first.kind == "Convolution"
+    assert first.delta_ms == pytest.approx(16.0)
+    assert first.gap_ratio == pytest.approx(16 / 19)
+    assert [each.operator for each in first.a_operators] == ["Conv"]
+    assert [each.operator for each in first.b_operators] == ["ConvInteger"]
+
+
+def test_coverage_is_what_operators_add_in_the_direction_of_the_gap() -> None:
+    found = explained(FLOATS, INTEGERS)
+    assert found.coverage_ratio == pytest.approx((16 + 1.2 + 1.2 + 0.4) / 19)  # MaxPool became faster: not counted
+    assert "differences between operators cover 98.9 % of the gap" in words(FLOATS, INTEGERS)
+
+
+def test_all_rows_together_are_the_gap() -> None:
+    found = explained(FLOATS, INTEGERS)
+    assert sum(kind.delta_ms for kind in found.kinds) == pytest.approx(found.gap_ms)
+
+
+def test_a_faster_variant_is_explained_in_the_other_direction() -> None:
+    found = explained(INTEGERS, FLOATS)
+    assert found.kinds[0].kind == "Convolution"
+    assert found.coverage_ratio == pytest.approx(18.8 / 19)
+    assert "onnx is 4.17x faster than onnx-qint8" in words(INTEGERS, FLOATS)
+
+
+def test_equal_speed_is_not_explained_away() -> None:
+    found = explained(FLOATS, subject("twin", 6.05, op("Conv", 2.0)))
+    assert found.coverage_ratio is None
+    assert "equally fast" in words(FLOATS, subject("twin", 6.05, op("Conv", 2.0)))
+
+
+def test_a_gap_outside_of_operators_is_called_so_and_covers_nothing() -> None:
+    slow = subject("slow", 16.0, op("Conv", 5.0), op("MaxPool", 0.5))
+    found = explained(FLOATS, slow)
+    assert found.coverage_ratio == 0
+    assert is_outside(found.kinds[0])
+    told = words(FLOATS, slow)
+    assert "10 ms of the gap (100.0 %) are in no operator" in told
+    assert "cover 0.0 % of the gap: the rest is in none of them" in told
+
+
+def test_work_against_the_gap_is_told() -> None:
+    told = words(FLOATS, subject("b", 12.0, op("Conv", 14.0), op("MaxPool", 0.1)))
+    assert "against that stands: outside of operators -2.6 ms, Pooling -0.4 ms" in told
+    assert "add up to 150.0 % of the gap" in told
+
+
+def test_signed_weights_in_a_convolution_are_named_with_what_the_cpu_leaves_unused() -> None:
+    told = words(FLOATS, INTEGERS)
+    assert "ConvInteger takes 21 ms of onnx-qint8's 25 ms" in told
+    assert "signed weights (QInt8) in it on this CPU (avx512_vnni present, unused)" in told
+
+
+def test_unsigned_weights_are_not_blamed() -> None:
+    unsigned = (StepCall(name="quantize_dynamic", options=(("weight_type", "QUInt8"),)),)
+    told = words(FLOATS, subject("onnx-int8", 25.0, op("ConvInteger", 21.0), steps=unsigned))
+    assert "signed weights" not in told
+
+
+def test_of_a_file_quantized_elsewhere_only_the_condition_is_said() -> None:
+    told = words(FLOATS, subject("mine", 25.0, op("ConvInteger", 21.0)))
+    assert "it is slow where weights are signed (QInt8)" in told
+
+
+def test_inserted_operators_are_counted_with_their_time() -> None:
+    told = words(FLOATS, INTEGERS)
+    assert "8 quantizing and dequantizing operators of onnx-qint8 take 1.2 ms (5.0 % of its operator time)" in told
+    assert "8 casts of onnx-qint8 take 0.4 ms" in told
+
+
+def test_the_share_of_integer_arithmetic_leaves_out_quantizing_itself() -> None:
+    found = explained(FLOATS, INTEGERS)
+    assert found.b.integer.count == 8
+    assert found.b.integer.ratio == pytest.approx(21 / 24.2)
+    assert found.a.integer.count == 0
+
+
+def test_weights_that_are_only_stored_in_8_bits_are_called_so() -> None:
+    told = words(FLOATS, subject("stored", 9.0, op("Conv", 5.0), op("DequantizeLinear", 3.0, count=4)))
+    assert "stored computes nothing on 8-bit integers" in told
+
+
+def test_a_cpu_without_integer_products_is_named() -> None:
+    told = words(FLOATS, INTEGERS, flags=("avx2",))
+    assert "this CPU has no instructions for 8-bit integer products (amx_int8, avx512_vnni, avx_vnni)" in told
+    assert "present, unused" not in told
+
+
+def test_instruction_sets_come_from_kernel_names_and_silence_is_said() -> None:
+    bf16 = subject("ov", 3.0, op("Convolution", 2.0, kernel="brgconv_avx512_bf16"), runtime="openvino")
+    told = words(FLOATS, bf16)
+    assert "kernels of ov name avx512_bf16" in told
+    assert "onnxruntime does not say which instructions its kernels use" in told
+
+
+def test_reference_kernels_are_told() -> None:
+    plain = subject("ov", 9.0, op("Convolution", 8.0, kernel="ref_any_I8"), runtime="openvino")
+    assert "1 operators of ov run on plain reference kernels and take 8 ms" in words(FLOATS, plain)
+
+
+def test_two_runtimes_are_compared_by_kinds_of_work() -> None:
+    found = explained(FLOATS, subject("torch", 9.0, op("conv2d", 7.0), op("max_pool2d", 1.5), runtime="torch"))
+    assert [kind.kind for kind in found.kinds[:2]] == ["Convolution", "Pooling"]
+    assert found.kinds[0].delta_ms == pytest.approx(2.0)
+
+
+def test_what_profiling_costs_is_told_and_a_disturbed_timing_too() -> None:
+    told = words(FLOATS, subject("b", 10.0, op("Conv", 9.0), profiled_ms=6.0))
+    assert "1.00x in onnx, 0.60x in b of the timed ones" in told
+    assert "b was faster while it was profiled" in told
+
+
+def test_an_explanation_survives_json() -> None:
+    found = explained(FLOATS, INTEGERS)
+    assert msgspec.json.decode(msgspec.json.encode(found), type=Explanation) == found
+
+
+KINDS = {
+    "onnxruntime": {
+        "FusedConv": "Convolution", "QLinearConv": "Convolution", "MatMulIntegerToFloat": "MatMul",
+        "FusedGemm": "MatMul", "QAttention": "Attention", "SkipLayerNormalization": "Normalization",
+        "ReorderInput": "Layout",
+        "DynamicQuantizeLinear": "Quantize/Dequantize", "Cast": "Cast", "GatherElements": "Gather", "BiasGelu":
+        "Elementwise", "Softmax": "Softmax", "SomethingNew": "Other",
+    },
+    "tensorflow": {
+        "_FusedConv2D": "Convolution", "_MklNativeFusedMatMul": "MatMul", "Dequantize": "Quantize/Dequantize",
+        "BiasAdd": "Elementwise", "_Arg": "Bookkeeping", "ResourceGather": "Gather",
+        "FusedBatchNormV3": "Normalization", "dot": "MatMul", "convolution": "Convolution",
+    },
+    "torch": {
+        "conv2d": "Convolution", "aten::conv2d": "Convolution", "linear": "MatMul", "layer_norm": "Normalization",
+        "scaled_dot_product_attention": "Attention", "cpp_fused_convolution_relu": "Fused loops", "to": "Cast",
+        "contiguous": "Layout", "embedding": "Gather", "relu": "Elementwise", "avg_pool2d": "Pooling",
+        "onednn::qconv2d_pointwise": "Convolution",
+    },
+    "openvino": {"FullyConnected": "MatMul", "Reorder": "Layout", "Convert": "Cast", "Subgraph": "Elementwise"},
+    "litert": {"CONV_2D": "Convolution", "FULLY_CONNECTED": "MatMul", "QUANTIZE": "Quantize/Dequantize",
+               "Fully Connected (NC, F32) GEMM": "MatMul", "RESHAPE": "Layout"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("runtime", "operator", "kind"), [(r, o, k) for r, operators in KINDS.items() for o, k in operators.items()]
+)
+def test_operators_of_every_runtime_have_a_kind(runtime: str, operator: str, kind: str) -> None:
+    assert kind_of(runtime, operator) == kind
+
+
+@pytest.mark.parametrize(
+    ("runtime", "operator", "expected"),
+    [
+        ("onnxruntime", op("QLinearConv", 1), True),
+        ("onnxruntime", op("Conv", 1), False),
+        ("onnxruntime", op("QuantizeLinear", 1, dtype="uint8"), False),
+        ("openvino", op("Convolution", 1, kernel="brgconv_avx512_core_vnni_I8", dtype="f32"), True),
+        ("openvino", op("Convolution", 1, kernel="brgconv_avx512_bf16", dtype="bf16"), False),
+        ("torch", op("onednn::qconv2d_pointwise", 1), True),
+        ("litert", op("CONV_2D", 1, dtype="int8"), True),
+        ("onnxruntime", op("Reshape", 1, dtype="uint8"), False),
+    ],
+)
+def test_integer_arithmetic_is_known_by_operator_kernel_or_element_type(
+    runtime: str, operator: OpTime, expected: bool
+) -> None:
+    assert computes_on_integers(runtime, operator) is expected
