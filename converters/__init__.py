@@ -14,6 +14,14 @@ STEPS: tuple[PluginSpec, ...] = (
         produces="aot_inductor",
     ),
     PluginSpec(
+        name="frozen_graph_to_onnx",
+        target="converters.frozen_graph_to_onnx:STEP",
+        summary="frozen graph, optimized or not, to ONNX (tf2onnx)",
+        needs=("tensorflow", "tf2onnx", "onnx", "onnxruntime"),
+        accepts=("frozen_graph",),
+        produces="onnx",
+    ),
+    PluginSpec(
         name="frozen_graph_to_saved_model",
         target="converters.frozen_graph_to_saved_model:STEP",
         summary="frozen graph, optimized or not, to a SavedModel that can be served",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.core.artifact import Artifact, Change, TensorSpec
+from bench.core.artifact import Artifact, Change
 from bench.core.contracts import StepResult
-from bench.core.errors import StepFailed
 from bench.core.files import tree_size_bytes
 from bench.formats.examples import check_batches, require_sound
+from bench.formats.keras_file import in_order_of_specs, load_keras, prefer_tensorflow
 from bench.formats.saved_model import run_function, serving_function, with_signature_names
 from bench.formats.steps import only_step_failures, table_blockers
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 _NAME = "keras_to_saved_model"
 _HINT = "save the model with model.save('model.keras'), without custom objects; the log holds Keras's own words"
-_BACKEND_HINT = "convert in a process of its own, before anything else imports Keras"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,21 +45,15 @@ class KerasToSavedModel:
 
 
 def _convert(source: Artifact, out_dir: Path, examples: Examples | None) -> StepResult:
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # read when Keras is imported
-    import keras
+    prefer_tensorflow()
     import tensorflow as tf
 
-    if keras.backend.backend() != "tensorflow":
-        raise StepFailed(f"{_NAME}: Keras runs on {keras.backend.backend()} in this process", hint=_BACKEND_HINT)
-    model = keras.models.load_model(source.path, compile=False, safe_mode=True)
+    model = load_keras(Path(source.path))
     inputs, outputs = with_signature_names(source.inputs), with_signature_names(source.outputs)
-    order_in = _order([tensor.name for tensor in model.inputs], source.inputs, "inputs")
-    order_out = _order(model.output_names, source.outputs, "outputs")
+    call = in_order_of_specs(model, source.inputs, source.outputs)
 
     def serve(*tensors: Any) -> dict[str, Any]:
-        answer = model(keras.tree.pack_sequence_as(model.input, [tensors[i] for i in order_in]), training=False)
-        flat = keras.tree.flatten(answer)
-        return {spec.native_name: flat[order_out.index(i)] for i, spec in enumerate(outputs)}
+        return {spec.native_name: answer for spec, answer in zip(outputs, call(*tensors), strict=True)}
 
     signature = [
         tf.TensorSpec([None if isinstance(size, str) else size for size in spec.shape], spec.dtype, spec.native_name)
@@ -85,19 +77,6 @@ def _convert(source: Artifact, out_dir: Path, examples: Examples | None) -> Step
         Change(what="variables", before=len(model.variables), after=_stored_variables(path)),
     )
     return StepResult(format="saved_model", path=path, inputs=inputs, outputs=outputs, changes=changes)
-
-
-def _order(names: Sequence[str], specs: Sequence[TensorSpec], what: str) -> list[int]:
-    """For each of the model's own tensors the place of its spec: by name where all names agree, else by position."""
-    if len(names) != len(specs):
-        raise StepFailed(
-            f"{_NAME}: the Keras model has {len(names)} {what} and its description {len(specs)}",
-            hint="build the artifact again",
-        )
-    natives = [spec.native_name for spec in specs]
-    if sorted(names) == sorted(natives):
-        return [natives.index(name) for name in names]
-    return list(range(len(specs)))
 
 
 def _stored_variables(path: Path) -> int:

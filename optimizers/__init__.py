@@ -71,6 +71,14 @@ STEPS: tuple[PluginSpec, ...] = (
         produces="onnx",
     ),
     PluginSpec(
+        name="quantize_keras",
+        target="optimizers.quantize_keras:STEP",
+        summary="8-bit or 4-bit dense and embedding layers, in the Keras archive",
+        needs=("tensorflow", "keras"),
+        accepts=("keras",),
+        produces="keras",
+    ),
+    PluginSpec(
         name="quantize_matmul",
         target="optimizers.quantize_matmul:STEP",
         summary="4- or 8-bit weights of matrix products, in blocks (ONNX Runtime)",

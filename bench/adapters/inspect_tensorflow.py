@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import TargetError
+from bench.formats.keras_file import load_keras
 from bench.formats.saved_model import DEFAULT_SIGNATURE, frozen_function, serving_function
 
 from .boundary import as_target_error
 from .dimensions import FileTensor, Signature, named
-from .keras_model import load_keras
 from .tensorflow import read_graph
 
 #: Operators through which values pass unchanged, and as which of their inputs. Keras counts negative ids from the end

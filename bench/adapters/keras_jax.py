@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.core.artifact import Artifact
+from bench.formats.keras_file import load_keras
 
 from .boundary import Call, ModelSession, as_target_error
-from .keras_model import inputs_of, load_keras, outputs_of
+from .keras_model import inputs_of, outputs_of
 
 if TYPE_CHECKING:
     from bench.core.contracts import Array

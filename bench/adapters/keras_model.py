@@ -1,33 +1,11 @@
-"""Keras models on whichever backend the process has: loaded without code and optimizer, called by our names."""
+"""Keras models on whichever backend the process has, called by our names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from bench.core.artifact import Artifact
-from bench.core.errors import TargetError
-from bench.formats.archives import require_plausible_archive
-from bench.formats.keras_archive import require_no_code
-
-
-def load_keras(path: Path, *, backend: str = "tensorflow") -> Any:
-    """The Keras model in a file, refusing code inside it (`safe_mode`), without its optimizer.
-
-    TargetError when Keras was imported with another backend: it takes one per process.
-    """
-    import keras
-
-    if keras.backend.backend() != backend:
-        raise TargetError(
-            f"Keras runs on {keras.backend.backend()} in this process, {backend} was asked for",
-            hint="open the model in a process of its own, with KERAS_BACKEND unset",
-        )
-    if path.suffix == ".keras":
-        require_plausible_archive(path, "keras")
-        require_no_code(path)
-    return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def inputs_of(model: Any, artifact: Artifact, tensors: Sequence[Any]) -> Any:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from bench.core.artifact import Artifact
 from bench.core.errors import TargetError
+from bench.formats.keras_file import load_keras
 from bench.formats.saved_model import serving_function
 
 from .boundary import Call, ModelSession, as_target_error
-from .keras_model import inputs_of, load_keras, outputs_of
+from .keras_model import inputs_of, outputs_of
 
 if TYPE_CHECKING:
     from bench.core.contracts import Array

@@ -67,6 +67,7 @@ CASES = (
     StepCase(step="float16", family="onnx_tools", source="onnx_convolutions", relative_error=0.01),
     StepCase(step="fold", family="tensorflow", source="frozen_graph", relative_error=1e-5),
     StepCase(step="freeze", family="tensorflow", source="saved_model", relative_error=1e-5),
+    StepCase(step="frozen_graph_to_onnx", family="tflite", source="frozen_graph", relative_error=1e-5),
     StepCase(step="frozen_graph_to_saved_model", family="tflite", source="frozen_graph", relative_error=1e-6),
     StepCase(step="fuse_batch_norm", family="torch_programs", source="torch_classifier", relative_error=1e-5),
     StepCase(step="fuse_transformer", family="onnx_tools", source="onnx_encoder", relative_error=1e-4),
@@ -123,6 +124,10 @@ CASES = (
         source="onnx_model",
         relative_error=0.05,
         options={"weight_type": "QInt8", "op_types": ("MatMul",), "per_channel": True},
+    ),
+    StepCase(step="quantize_keras", family="tflite", source="keras_model", relative_error=0.05),
+    StepCase(
+        step="quantize_keras", family="tflite", source="keras_model", relative_error=0.5, options={"mode": "int4"}
     ),
     StepCase(step="quantize_matmul", family="onnx_tools", source="onnx_model", relative_error=0.2),
     StepCase(
