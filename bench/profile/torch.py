@@ -47,7 +47,7 @@ class Torch:
         return Profile(
             profiler="torch",
             pid=os.getpid(),
-            ops=op_profile("torch", watched, [_numbered(ops) for ops in outer], notes=_NOTES),
+            ops=op_profile("torch", watched, _with_usual_kernels([_numbered(ops) for ops in outer]), notes=_NOTES),
             events=(*watched.events, *(event for ops in drawn for event in op_events(ops, found))),
             anchor=found,
             files=(_FILE,),
@@ -132,6 +132,16 @@ def _numbered(ops: Sequence[Executed]) -> list[Executed]:
         counts[op.kind] += 1
         numbered.append(replace(op, name=f"{op.kind} #{counts[op.kind]}"))
     return numbered
+
+
+def _with_usual_kernels(calls: Sequence[Sequence[Executed]]) -> list[list[Executed]]:
+    """Each operator with its kernel in most calls: an interruption makes a small one look like the longest."""
+    kernels: dict[str, Counter[str]] = defaultdict(Counter)
+    for ops in calls:
+        for op in ops:
+            kernels[op.name][op.kernel] += 1
+    usual = {name: counts.most_common(1)[0][0] for name, counts in kernels.items()}
+    return [[replace(op, kernel=usual[op.name]) for op in ops] for ops in calls]
 
 
 PROFILER = Torch()
