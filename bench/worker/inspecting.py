@@ -78,7 +78,7 @@ def _loader(job: InspectJob) -> Callable[[], Any]:
 
     def load() -> Any:
         if job.format == "keras":
-            from bench.adapters.keras_model import load_keras
+            from bench.formats.keras_file import load_keras
 
             os.environ["KERAS_BACKEND"] = "tensorflow"  # read when Keras is imported; elsewhere a file at home decides
             return load_keras(Path(job.location))
