@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _NAME = "quantize_static"
 _HINT = "name the operators to quantize by op_types; the log holds the library's own words"
+_BIASED = {"Conv", "ConvTranspose", "Gemm", "LayerNormalization"}
 _METHODS = {"minmax": "MinMax", "entropy": "Entropy", "percentile": "Percentile"}
 #: Batches whose activations are held in memory at a time. The first of them set the width of a histogram's bins: with
 #: few, what comes later can need so many bins that the search for the best range takes hours.
@@ -111,7 +112,7 @@ def _give_own_biases(graph: Any) -> None:
     constants = {tensor.name: tensor for tensor in graph.initializer}
     seen: set[str] = set()
     for position, node in enumerate(graph.node):
-        if len(node.input) < 3 or node.input[2] not in constants:
+        if node.op_type not in _BIASED or len(node.input) < 3 or node.input[2] not in constants:
             continue
         name = node.input[2]
         if name in seen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,35 @@ def symmetric_ranges_have_no_zero_points_and_float_biases(directory: Path) -> No
     assert all(point.dtype == np.int8 and not point.any() for point in points)
 
 
+def a_bias_of_two_nodes_gets_no_name_that_is_taken(directory: Path) -> None:
+    """The library's own copy of `bias` is called `bias0`, and so is a value of this graph."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    rng = np.random.default_rng(6)
+    kernels = {name: rng.standard_normal((3, 3, 1, 1)).astype(np.float32) for name in ("first", "second")}
+    constants = {**kernels, "bias": np.ones(3, np.float32)}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["image", "first", "bias"], ["a"]),
+            helper.make_node("Neg", ["a"], ["bias0"]),
+            helper.make_node("Conv", ["bias0", "second", "bias"], ["maps"]),
+        ],
+        "shared_bias",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, 8, 8])],
+        [helper.make_tensor_value_info("maps", TensorProto.FLOAT, ["batch", 3, 8, 8])],
+        [numpy_helper.from_array(values, name) for name, values in constants.items()],
+    )
+    source = step_sources.onnx_convolutions(directory)
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), source.path)
+    specs = [replace(spec, shape=("batch", 3, 8, 8)) for spec in source.inputs]
+    source = replace(source, inputs=tuple(specs), outputs=(replace(specs[0], name="maps"),))
+    examples = step_sources.examples_for(source)
+    result = apply("quantize_static", source, directory, examples)
+    batch = {"image": examples.inputs["image"][:4]}
+    expected, actual = (answers(model, batch)["maps"] for model in (source, result))
+    assert np.abs(actual - expected).max() < 0.05 * np.abs(expected).max()
+
+
 def processors_without_dot_products_get_seven_bits(directory: Path) -> None:
     from optimizers import processor, quantize_static
 
@@ -174,6 +204,7 @@ SCENARIOS: Mapping[str, tuple[Scenario, ...]] = {
         ranges_are_learnt_from_no_more_samples_than_asked,
         without_examples_nothing_is_calibrated,
         symmetric_ranges_have_no_zero_points_and_float_biases,
+        a_bias_of_two_nodes_gets_no_name_that_is_taken,
         processors_without_dot_products_get_seven_bits,
         steps_that_find_nothing_to_change_fail,
     ),
