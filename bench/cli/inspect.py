@@ -58,7 +58,7 @@ def _model(name: str, words: argparse.Namespace) -> ModelRef:
     from bench.core.cell import ModelRef
     from bench.core.trust import CODE_FORMATS
     from bench.formats.detect import detect_format
-    from bench.matrix.locations import require_utf8
+    from bench.matrix.locations import absolute, require_utf8
 
     require_utf8(name)
     known = plugins.table("models")
@@ -74,7 +74,8 @@ def _model(name: str, words: argparse.Namespace) -> ModelRef:
             f"{name}: the format {format} runs code when it is loaded",
             hint=f"if you wrote it or trust its author, say so: bench inspect {name} --trust",
         )
-    return ModelRef(name=Path(name).name, kind="path", location=name, format=format, trusted=words.trust)
+    location = absolute(name, Path.cwd())  # the child works in a directory of its own
+    return ModelRef(name=name, kind="path", location=location, format=format, trusted=words.trust)
 
 
 def _show(found: Inspection, *, as_json: bool) -> None:

@@ -143,9 +143,11 @@ def _product(operator: _Operator, tensors: Sequence[_Tensor]) -> Product:
 
 
 def _is_on_8_bit(operator: _Operator, tensors: Sequence[_Tensor]) -> bool:
-    if operator.name in _CONVERSIONS or not operator.inputs or operator.inputs[0] < 0:
+    """With 8-bit weights LiteRT multiplies 8-bit values, for it quantizes float inputs as they come."""
+    if operator.name in _CONVERSIONS or not operator.inputs:
         return False
-    return tensors[operator.inputs[0]].dtype in ("int8", "uint8")
+    multiplied = operator.inputs[1:2] if operator.name in _PRODUCTS else operator.inputs[:1]
+    return any(tensors[index].dtype in ("int8", "uint8") for index in multiplied if index >= 0)
 
 
 def _constants(graphs: Iterable[Sequence[_Tensor]]) -> Iterator[tuple[str, int]]:

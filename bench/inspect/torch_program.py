@@ -145,6 +145,6 @@ def _work(subject: Subject, call: Callable[..., Any]) -> Work:
 
 
 def _facts(program: Any) -> tuple[tuple[str, str], ...]:
-    opsets = ", ".join(f"{name} {version}" for name, version in program.opset_version.items() if version)
-    facts = {"dialect": program.dialect, "opset": opsets}
-    return tuple((name, str(value)) for name, value in facts.items() if value)
+    import torch
+
+    return (("dialect", str(program.dialect)), ("torch", f"{torch.__version__} (that read it)"))

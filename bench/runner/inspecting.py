@@ -34,7 +34,7 @@ def inspect(model: ModelRef, watcher: Watcher, *, events_dir: Path | None = None
         if events_dir is not None:
             job = replace(job, events_dir=str(events_dir.absolute()))
         found = msgspec.convert(_ask(stage, job, model.location), Inspection)
-    return replace(found, location=model.location)
+    return replace(found, location=model.name)
 
 
 def _build(stage: Backstage, model: ModelRef) -> InspectJob:
