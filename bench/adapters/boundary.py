@@ -17,6 +17,7 @@ Call = Callable[[], "Sequence[Array]"]
 
 _LINE_MAX_CHARS = 300
 _TERMINAL_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # Keras writes some of its messages in bold
+_TORCHSCRIPT_CAUSE = "\nRuntimeError: "
 #: How ONNX Runtime, PyTorch and TensorFlow say that memory ran out; they raise no MemoryError.
 _OUT_OF_MEMORY = ("bad_alloc", "Failed to allocate memory", "can't allocate memory", "OOM when allocating")
 
@@ -24,6 +25,9 @@ _OUT_OF_MEMORY = ("bad_alloc", "Failed to allocate memory", "can't allocate memo
 def one_line(error: BaseException) -> str:
     """The first line of an exception's text, cut to 300 characters; its type where the text alone says nothing."""
     plain = _TERMINAL_COLOUR.sub("", str(error))
+    _, script, after = plain.rpartition(_TORCHSCRIPT_CAUSE)
+    if script:  # TorchScript names the operation and its whole call stack before the cause
+        plain = after
     text = next((line.strip() for line in plain.splitlines() if line.strip()), "")
     if not text or isinstance(error, KeyError):
         text = f"{type(error).__name__} {text}".strip()
