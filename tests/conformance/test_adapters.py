@@ -47,7 +47,9 @@ def look(tmp_path_factory: pytest.TempPathFactory) -> Look:
         directory = tmp_path_factory.mktemp(adapter)
         if adapter == "null":
             return build(directory=directory, names=names)
-        built: dict[str, str] = call_isolated(f"{build.__module__}:build", directory=directory, names=names)
+        built: dict[str, str] = call_isolated(
+            f"{build.__module__}:build", timeout_s=_COMPILE_TIMEOUT_S - 20, directory=directory, names=names
+        )
         return built
 
     @cache
