@@ -67,7 +67,7 @@ def test_a_missing_package_is_a_blocker_with_the_command_that_installs_it(
     spec = plugins.lookup("steps", name)
     monkeypatch.setattr(plugins, "_is_installed", lambda package: package != spec.needs[-1])
     (reason,) = step.blockers(spec.accepts[0], step.Options())
-    assert f"pip install {spec.needs[-1]}" in reason
+    assert plugins.install_hint(spec.needs[-1:]) in reason
 
 
 def test_a_wheel_without_graph_transforms_blocks_quantize_weights(
