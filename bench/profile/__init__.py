@@ -18,6 +18,13 @@ PROFILERS: tuple[PluginSpec, ...] = (
         needs=("line_profiler",),
     ),
     PluginSpec(
+        name="litert",
+        target="bench.profile.litert:PROFILER",
+        summary="kernels of XNNPACK and of LiteRT's interpreter, with LiteRT's profiling",
+        needs=("ai_edge_litert",),
+        accepts=("litert",),
+    ),
+    PluginSpec(
         name="onnxruntime",
         target="bench.profile.onnxruntime:PROFILER",
         summary="nodes that ONNX Runtime executes, with its own profiling",

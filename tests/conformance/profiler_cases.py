@@ -36,6 +36,7 @@ PROFILER_CASES: Mapping[str, ProfilerCase] = {
     "cprofile": ProfilerCase(profiler="cprofile", model="null", functions=True),
     "line_profiler": ProfilerCase(profiler="line_profiler", model="null", lines=True),
     "line_profiler_callable": ProfilerCase(profiler="line_profiler", model="python_callable", lines=True),
+    "litert": ProfilerCase(profiler="litert", model="tflite", operators=("Fully Connected",)),
     "onnxruntime": ProfilerCase(profiler="onnxruntime", model="onnx", operators=("ReduceSum", "Sub")),
     "openvino": ProfilerCase(profiler="openvino", model="openvino_ir", operators=("FullyConnected",)),
     "tensorflow": ProfilerCase(profiler="tensorflow", model="frozen_graph", operators=("Sub", "Sum")),

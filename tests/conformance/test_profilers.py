@@ -36,11 +36,16 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Look:
     def look_once(name: str) -> tuple[Profile, list[str]]:
         case = PROFILER_CASES[name]
         directory = tmp_path_factory.mktemp(name)
-        built = call_isolated("tests.conformance.adapter_checks:build", directory=directory, names=[case.model])
+        built = call_isolated(
+            "tests.conformance.adapter_checks:build",
+            directory=directory,
+            timeout_s=_TIMEOUT_S / 2,
+            names=[case.model],
+        )
         seen = call_isolated(
             f"{look.__module__}:look",
             directory=directory,
-            timeout_s=_TIMEOUT_S - 20,
+            timeout_s=_TIMEOUT_S / 2,
             profiler=case.profiler,
             model=case.model,
             path=built[case.model],
