@@ -16,6 +16,8 @@ from .clock import anchor
 from .host import Span, watch
 from .ops import Executed, by_call, op_events, op_profile
 
+#: Operators have one: aten::conv2d, quantized::linear.
+_NAMESPACE = re.compile(r"\w+::")
 #: A loop that the compiler wrote: the number of its graph comes first.
 _FUSED_LOOP = re.compile(r"graph_\d+_(?=cpp_)")
 _CALL = "deploybench call"
@@ -82,14 +84,14 @@ class _Noted:
     @property
     def is_operator(self) -> bool:
         """Whether it is work, and not a mere frame around work such as a compiled region."""
-        return "::" in self.name or _FUSED_LOOP.match(self.name) is not None
+        return any(pattern.match(self.name) for pattern in (_NAMESPACE, _FUSED_LOOP))
 
     @property
     def kernel(self) -> str:
         """The name of the operator in which most of the time was spent, as deep as that can be said."""
         inside = self.heaviest
         if inside is None or inside.span.duration_ns < self.span.duration_ns / 2:
-            return self.name.rpartition("::")[2]
+            return _NAMESPACE.sub("", self.name)
         return inside.kernel
 
 
