@@ -58,6 +58,8 @@ class Torch:
 
 def _name_fused_loops() -> None:
     """Loops that the compiler writes note themselves only when told so before they are compiled."""
+    # Read when the compiler is imported: otherwise a pool of compiler processes stays beside the profiled one.
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     import torch._inductor.config as inductor
 
     inductor.cpp.enable_kernel_profile = True
