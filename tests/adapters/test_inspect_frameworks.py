@@ -54,6 +54,13 @@ def test_tensorflow_lite_tells_the_names_of_its_signature_else_of_its_tensors(tm
     ]
 
 
+def test_openvino_ir_tells_its_signature(tmp_path: Path) -> None:
+    assert isolated("signatures", tmp_path, names=["openvino_ir"])["openvino_ir"] == [
+        [["in/left", "float32", WIDE, "in/left"], ["in/right", "float32", WIDE, "in/right"]],
+        [["out:product", "float32", WIDE, "out:product"], ["out:total", "float32", NARROW, "out:total"]],
+    ]
+
+
 def test_torch_formats_tell_their_signature(tmp_path: Path) -> None:
     found = isolated("signatures", tmp_path, names=["exported_program", "python_callable"])
     inputs = [["left", "float32", WIDE, "left"], ["right", "float32", WIDE, "right"]]
@@ -97,7 +104,7 @@ def test_ids_of_tensorflow_models_are_kept_within_their_tables(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "names",
-    [["onnx"], ["saved_model", "frozen_graph", "keras"], ["tflite"], ["exported_program"]],
+    [["onnx"], ["saved_model", "frozen_graph", "keras"], ["tflite"], ["openvino_ir"], ["exported_program"]],
     ids=lambda names: names[0],
 )
 def test_a_damaged_file_is_told_in_one_line_with_format_and_path(tmp_path: Path, names: list[str]) -> None:

@@ -17,6 +17,7 @@ from bench.formats.detect import detect_format, split_callable
         ("a.onnx", "onnx"),
         ("A.ONNX", "onnx"),
         ("graph.pb", "frozen_graph"),
+        ("model.xml", "openvino_ir"),
         ("net.keras", "keras"),
         ("net.h5", "keras"),
         ("net.tflite", "tflite"),
