@@ -144,6 +144,8 @@ def _report(asked: Sequence[_Asked], found: Sequence[ProfileResult | Outcome]) -
     else:
         for cell_id, ops in profiled:
             yield from _table(cell_id, ops)
+    for _, ops in profiled:
+        yield from (f"note ({ops.runtime}): {note}" for note in ops.notes)
     for result in looked:
         yield from _rest(result)
 

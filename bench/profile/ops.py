@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.core.profiling import ClockAnchor, OpProfile, OpTime, TraceEvent
 
 from .host import Span, Watched
 
+#: The mean of the faster half over the fastest call, on a machine that does nothing else, stays well below.
+_QUIET_RATIO = 1.5
 _Key = tuple[str, str, str, str]  # name, kind, kernel, dtype
 
 
@@ -53,8 +55,18 @@ def op_profile(
         runs=len(watched.calls),
         wall_ns_per_run=watched.wall_ns_per_run,
         ops=tuple(sorted(ops, key=lambda op: -op.ns_per_run)),
-        notes=notes,
+        notes=(*notes, *_disturbance(watched)),
     )
+
+
+def _disturbance(watched: Watched) -> Iterator[str]:
+    """What to say where even the quiet calls differ, as they do when other work takes the processor."""
+    fastest_ns = min(span.duration_ns for span in watched.calls)
+    if watched.wall_ns_per_run > _QUIET_RATIO * fastest_ns:
+        yield (
+            f"other work disturbed it: the fastest call took {fastest_ns / 1e6:.3f} ms, the faster half of them "
+            f"{watched.wall_ns_per_run / 1e6:.3f} ms on average"
+        )
 
 
 def op_events(executed: Iterable[Executed], anchor: ClockAnchor) -> tuple[TraceEvent, ...]:

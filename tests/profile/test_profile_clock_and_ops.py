@@ -73,6 +73,12 @@ def test_only_the_faster_half_of_the_calls_counts() -> None:
     assert (op.calls_per_run, op.ns_per_run, profile.ops_ns_per_run) == (1.5, 25, 25)
 
 
+def test_calls_that_other_work_disturbed_are_told() -> None:
+    assert op_profile("r", watched(100, 100, 900), [[], [], []]).notes == ()
+    (note,) = op_profile("r", watched(100, 700, 900), [[], [], []]).notes
+    assert "other work disturbed it" in note
+
+
 def test_the_longest_operator_comes_first_and_kernels_are_kept_apart() -> None:
     ops = [executed("a", 0, 10, kernel="slow"), executed("a", 20, 25, kernel="fast"), executed("b", 30, 90)]
     profile = op_profile("r", watched(100), [ops])
