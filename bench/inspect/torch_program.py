@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -15,7 +16,7 @@ _BASIS = (
     "floating-point operations of matrix products, convolutions and attention, a multiply-add as two "
     "(PyTorch's FlopCounterMode)"
 )
-_PRODUCT_WORDS = ("conv", "linear", "matmul", "mm", "bmm", "addmm", "einsum")
+_PRODUCT_WORDS = ("conv", "convolution", "linear", "matmul", "mm", "bmm", "addmm", "einsum")
 
 
 def read_exported(subject: Subject) -> Structure:
@@ -55,7 +56,7 @@ def read_module(subject: Subject) -> Structure:
     if not isinstance(module, torch.nn.Module):
         return Structure(unread=f"a {type(module).__name__} of Python: only its signature is known")
     leaves = [part for part in module.modules() if not any(part.children())]
-    products = [leaf for leaf in leaves if _is_product(type(leaf).__name__.lower())]
+    products = [leaf for leaf in leaves if _is_product(type(leaf).__name__)]
     on_8_bit = [leaf for leaf in leaves if "quantized" in type(leaf).__module__]
     return Structure(
         unit="modules",
@@ -107,7 +108,7 @@ def _target(node: Any) -> str:
 
 
 def _is_product(name: str) -> bool:
-    words = name.replace("::", ".").replace("_", ".").split(".")
+    words = re.split("[^a-z0-9]+", name.lower())
     return any(word.rstrip("123d") in _PRODUCT_WORDS for word in words)
 
 
