@@ -91,7 +91,7 @@ def _executed(events: Sequence[Event]) -> Iterator[Executed]:
             kind=kind,
             span=Span(at_us * 1000, (at_us + event.elapsed_us) * 1000),
             track=_TRACK,
-            kernel=f"XNNPACK {event.tag}" if event.type == _INSIDE else "LiteRT",
+            kernel=f"XNNPACK{event.tag.removeprefix(kind)}" if event.type == _INSIDE else "LiteRT",
             dtype="" if parts is None else (parts["dtype"] or "").lower(),
         )
         at_us += event.elapsed_us
