@@ -33,7 +33,7 @@ _WAYS_OUT = {
     ".py": "name the function that returns the model: model.py:build",
     ".safetensors": "tensors without a network: write a function that returns the model and name it model.py:build",
 }
-_KNOWN = "known are .onnx, .pb, .keras, .h5, .tflite, .pt2, .ts, a SavedModel directory and file.py:function"
+_KNOWN = "known are .onnx, .pb, .keras, .h5, .tflite, .xml, .pt2, .ts, a SavedModel directory and file.py:function"
 
 
 def split_callable(location: str) -> tuple[Path, str] | None:
