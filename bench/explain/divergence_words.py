@@ -42,8 +42,8 @@ def _outputs(found: Divergence) -> Iterator[str]:
 def _inside(found: Divergence) -> Iterator[str]:
     if not found.against:
         yield (
-            f"{found.variant} and {found.reference} have no common tensor inside: their formats differ, so that only "
-            "outputs can be compared"
+            f"{found.variant} and {found.reference} have no common tensor inside: tensors can be compared between two "
+            "ONNX files and between two frozen graphs, here only the outputs were"
         )
         return
     yield f"{found.compared} of {found.tensors} tensors of {found.variant} have a partner in {found.against}"
