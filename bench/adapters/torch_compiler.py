@@ -26,12 +26,12 @@ def compiled(model: Callable[..., Any], mode: Mode) -> tuple[Callable[..., Any],
     # Read when the compiler is imported: otherwise a pool of compiler processes stays beside the measured one.
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     teach_quantized_patterns(model)
-    settings: dict[str, Any] = {}
     if mode == "freezing":
-        settings["options"] = {"freezing": True}
-    elif mode == "max-autotune":
-        settings["mode"] = mode
-    made: Callable[..., Any] = torch.compile(model, **settings)
+        import torch._inductor.config
+
+        # For the whole process: as an option of torch.compile it is only half in force, and quantized programs fail.
+        torch._inductor.config.freezing = True  # noqa: SLF001  its documented name
+    made: Callable[..., Any] = torch.compile(model, mode="max-autotune" if mode == "max-autotune" else None)
     return made, _compile_clock()
 
 
