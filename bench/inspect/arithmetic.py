@@ -13,7 +13,7 @@ from .inspection import Work
 OWN_BASIS = "multiply-adds of matrix products and convolutions only"
 _BATCH = "batch"
 #: A dynamic dimension other than the batch has no natural size; this one is named beside the number.
-_OTHER_SIZE = 128
+OTHER_SIZE = 128
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,10 +25,10 @@ class Product:
     is_on_8_bit: bool
 
 
-def sizes_of(inputs: Iterable[TensorSpec]) -> dict[str, int]:
-    """The size taken for each dynamic dimension: one sample, and 128 of anything else."""
+def sizes_of(inputs: Iterable[TensorSpec], *, other: int = OTHER_SIZE) -> dict[str, int]:
+    """The size taken for each dynamic dimension: one sample, and 128 of anything else where not said otherwise."""
     dims = [dim for spec in inputs for dim in spec.shape if isinstance(dim, str)]
-    return {dim: 1 if dim == _BATCH else _OTHER_SIZE for dim in dims}
+    return {dim: 1 if dim == _BATCH else other for dim in dims}
 
 
 def static_shape(spec: TensorSpec, sizes: dict[str, int]) -> list[int]:

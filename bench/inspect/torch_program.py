@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .arithmetic import sizes_of, stated, static_shape
+from .arithmetic import OTHER_SIZE, sizes_of, stated, static_shape
 from .drawing import Node
 from .inspection import OperatorCount, Structure, Subject, Work, counted, summed
 
@@ -16,6 +16,8 @@ _BASIS = (
     "floating-point operations of matrix products, convolutions and attention, a multiply-add as two "
     "(PyTorch's FlopCounterMode)"
 )
+#: Sizes tried for dimensions other than the batch: networks of texts have a longest one.
+_SIZES = (OTHER_SIZE, 32, 8)
 _PRODUCT_WORDS = ("conv", "convolution", "linear", "matmul", "mm", "bmm", "addmm", "einsum")
 
 
@@ -135,14 +137,19 @@ def _work(subject: Subject, call: Callable[..., Any]) -> Work:
 
     if not subject.inputs:
         return Work(reason="its inputs are not known")
-    sizes = sizes_of(subject.inputs)
-    zeros = [torch.zeros(static_shape(spec, sizes), dtype=getattr(torch, spec.dtype)) for spec in subject.inputs]
-    try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            call(*zeros)
-    except Exception as error:  # noqa: BLE001  the user's own code: a size that it does not take is no fault of the file
-        return Work(reason=f"one sample of zeros was not taken: {type(error).__name__}: {str(error).splitlines()[0]}")
-    return Work(operations=counter.get_total_flops(), basis=stated(_BASIS, sizes))
+    work = Work()
+    for size in _SIZES if sizes_of(subject.inputs).keys() - {"batch"} else _SIZES[:1]:
+        sizes = sizes_of(subject.inputs, other=size)
+        zeros = [torch.zeros(static_shape(spec, sizes), dtype=getattr(torch, spec.dtype)) for spec in subject.inputs]
+        try:
+            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+                call(*zeros)
+        except Exception as error:  # noqa: BLE001  the user's own code: which sizes it takes is its affair
+            said = str(error).splitlines() or [""]
+            work = Work(reason=f"one sample of zeros was not taken: {type(error).__name__}: {said[0]}")
+            continue
+        return Work(operations=counter.get_total_flops(), basis=stated(_BASIS, sizes))
+    return work
 
 
 def _facts(program: Any) -> tuple[tuple[str, str], ...]:

@@ -18,6 +18,8 @@ from .protocol import Answer, Say
 
 #: Their files hold tensors or machine code and no names of inputs; a zoo model knows them.
 _WITHOUT_SIGNATURE = frozenset({"torch_module", "tensorrt_engine"})
+#: Their files need not say what the model takes; a damaged one is found when it is read.
+_MAY_LACK_SIGNATURE = frozenset({"torchscript", "aot_inductor"})
 
 
 class InspectPerformer:
@@ -69,7 +71,12 @@ def _signature(job: InspectJob) -> tuple[Any, Any, tuple[str, ...]]:
         return job.inputs, job.outputs, ()
     if job.format in _WITHOUT_SIGNATURE:
         return (), (), (f"the signature of a {job.format} model is not in its file",)
-    inputs, outputs = inspect.signature(job.format, job.location)
+    try:
+        inputs, outputs = inspect.signature(job.format, job.location)
+    except TargetError as error:
+        if job.format not in _MAY_LACK_SIGNATURE:
+            raise
+        return (), (), (error.message,)
     return inputs, outputs, ()
 
 
