@@ -83,7 +83,7 @@ def a_quantized_program_is_compiled_to_8_bit_kernels(directory: Path) -> None:
     source = step_sources.torch_classifier(directory)
     quantized = apply("quantize_pt2e", source, directory)
     as_source = step_sources.artifact("exported_program", quantized.path, quantized.inputs, quantized.outputs)
-    package = apply("exported_program_to_aot_inductor", as_source, directory)
+    package = apply("exported_program_to_aot_inductor", as_source, directory, freezing=True)
     assert b"qconv" in package.path.read_bytes()
     batch = {"image": np.random.default_rng(0).random((5, 3, 12, 12), dtype=np.float32)}
     expected = opened("torch", quantized).run(batch)["scores"]
