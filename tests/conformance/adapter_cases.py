@@ -262,7 +262,7 @@ def build_aot_inductor(directory: Path) -> str:
     program = torch.export.load(build_exported_program(directory))
     example = tuple(torch.zeros(2, FEATURES) for _ in range(2))
     path = directory / "package.pt2"
-    compile_package(program, example, path, directory / "cache", freezing=True)
+    compile_package(program, example, path, directory / "cache", freezing=False)
     return str(path)
 
 
