@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from bench.cli.replay import find_cell
 from bench.cli.report import chosen_run
 from bench.cli.streams import printable
-from bench.core.errors import MatrixError
+from bench.core.errors import MatrixError, StoreError
 from bench.core.results import Outcome
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ def execute(words: argparse.Namespace) -> int:
 
     names = [words.variant or words.cell, *([words.against] if words.against else [])]
     asked = [_of_model(words, name) if words.variant else _of_run(words, name) for name in names]
-    words.results.mkdir(parents=True, exist_ok=True)
+    _make(words.results)
+    # The lock of a run: a look beside a timed pass would spoil the timing.
     with records.exclusive_writer(words.results, "bench profile"), Progress(sys.stderr) as progress:
         found = [
             profile_cells(
@@ -85,6 +86,15 @@ def execute(words: argparse.Namespace) -> int:
         for line in _report(asked, found):
             print(printable(line))
     return _SOMETHING_FAILED if any(isinstance(each, Outcome) or each.failures for each in found) else 0
+
+
+def _make(results_dir: Path) -> None:
+    try:
+        results_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{results_dir}: cannot be made: {error.strerror}", hint="name a directory that you may write: --results"
+        ) from error
 
 
 def _of_run(words: argparse.Namespace, name: str) -> _Asked:

@@ -64,3 +64,5 @@ def test_what_cannot_be_looked_at_is_said_with_what_can(bench: Bench, matrix: Pa
     told = bench("profile", "digits", "nope")
     assert (told.code, "has no variant 'nope'" in told.err) == (2, True)
     assert bench("profile", "m.plain", "--runs", "0").code == 2
+    told = bench("profile", "m.plain", "--run", str(run_paths(Path("results"))[0]), "--results", "tiny.yaml/results")
+    assert (told.code, "cannot be made" in told.err) == (6, True)
