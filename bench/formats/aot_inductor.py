@@ -33,7 +33,7 @@ def compile_package(program: Any, example: tuple[Any, ...], path: Path, cache: P
                 # Otherwise the number of threads of this process would be compiled in.
                 "cpp.dynamic_threads": True,
                 # They would lie in the temporary directory, outside the cache.
-                "cpp_cache_precompile_headers": False,
+                "aot_inductor.precompile_headers": False,
                 "aot_inductor.metadata": {_FEATURES_KEY: " ".join(sorted(processor_features()))},
             },
         )
