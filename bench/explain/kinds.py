@@ -233,7 +233,9 @@ _INTEGER_OPERATOR = re.compile(
     r"(quantized|onednn)::\w+|aten::_int_mm|aten::_weight_int8pack_mm|.*\bq(conv|linear)\w*|.*\b(QS8|QU8|QD8|QC8W).*"
 )
 _INTEGER_KERNEL = re.compile(r"(^|[_ ])(u8|s8|i8|int8|uint8|qs8|qu8|qd8|u8s8|s8s8)($|[_ ,])", re.IGNORECASE)
-_INTEGER_TYPES = frozenset({"int8", "uint8", "i8", "u8", "s8", "qint8", "quint8", "int4", "uint4"})
+#: As XNNPACK and PyTorch write element types that come with a scale.
+_SCALED_TYPES = frozenset({"qd8", "qs8", "qu8", "qint8", "quint8"})
+_INTEGER_TYPES = _SCALED_TYPES | {"int8", "uint8", "i8", "u8", "s8", "int4", "uint4"}
 _COMPUTING: frozenset[Kind] = frozenset(
     (
         "Convolution",
@@ -257,13 +259,24 @@ def kind_of(runtime: str, operator: str) -> Kind:
     return "Other"
 
 
+def kind_of_op(runtime: str, op: OpTime) -> Kind:
+    """The same of an executed operator: a cast to or from a type with a scale is quantizing."""
+    kind = kind_of(runtime, op.kind)
+    return "Quantize/Dequantize" if kind == "Cast" and not _SCALED_TYPES.isdisjoint(_element_types(op)) else kind
+
+
 def computes_on_integers(runtime: str, op: OpTime) -> bool:
     """Whether an operator does arithmetic on quantized values; quantizing and dequantizing do not count."""
-    if kind_of(runtime, op.kind) not in _COMPUTING:
+    if kind_of_op(runtime, op) not in _COMPUTING:
         return False
     if _INTEGER_OPERATOR.fullmatch(op.kind) or _INTEGER_KERNEL.search(op.kernel):
         return True
-    return op.dtype.lower() in _INTEGER_TYPES
+    return not _INTEGER_TYPES.isdisjoint(_element_types(op))
+
+
+def _element_types(op: OpTime) -> list[str]:
+    """`f32, qd8` names several."""
+    return re.split(r"\W+", op.dtype.lower())
 
 
 @cache

@@ -14,7 +14,7 @@ from bench.core.cell import StepCall
 from bench.core.profiling import OpProfile, OpTime
 
 from . import instructions
-from .kinds import computes_on_integers, kind_of
+from .kinds import computes_on_integers, kind_of_op
 
 #: A gap below this share of the first wall time is none: there is nothing to explain.
 SAME_SPEED_RATIO = 0.02
@@ -40,8 +40,9 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OperatorTime:
-    """All operators of one name in one call of the model."""
+    """All operators of one name that do one kind of work in one call of the model."""
 
+    kind: str
     operator: str
     count: float
     ms: float
@@ -168,12 +169,12 @@ def _side(subject: Subject) -> Side:
         overhead_ratio=profiled_ms / subject.wall_ms,
         operators_ms=profile.ops_ns_per_run / 1e6,
         integer=share(lambda op: computes_on_integers(runtime, op)),
-        quantize=share(lambda op: kind_of(runtime, op.kind) == "Quantize/Dequantize"),
-        cast=share(lambda op: kind_of(runtime, op.kind) == "Cast"),
-        layout=share(lambda op: kind_of(runtime, op.kind) == "Layout"),
+        quantize=share(lambda op: kind_of_op(runtime, op) == "Quantize/Dequantize"),
+        cast=share(lambda op: kind_of_op(runtime, op) == "Cast"),
+        layout=share(lambda op: kind_of_op(runtime, op) == "Layout"),
         reference_kernels=share(lambda op: instructions.is_reference_kernel(op.kernel)),
         instruction_sets=instructions.named_in(profile),
-        operators=_by_operator(profile.ops),
+        operators=_by_operator(profile),
         notes=profile.notes,
     )
 
@@ -185,21 +186,25 @@ def _share(profile: OpProfile, belongs: Callable[[OpTime], bool]) -> Share:
     return Share(count=sum(op.calls_per_run for op in chosen), ms=ms, ratio=ms / total_ms if total_ms else 0.0)
 
 
-def _by_operator(ops: Iterable[OpTime]) -> tuple[OperatorTime, ...]:
-    counts: dict[str, float] = defaultdict(float)
-    times_ms: dict[str, float] = defaultdict(float)
-    for op in ops:
-        counts[op.kind] += op.calls_per_run
-        times_ms[op.kind] += op.ns_per_run / 1e6
-    times = (OperatorTime(operator=name, count=counts[name], ms=ms) for name, ms in times_ms.items())
-    return tuple(sorted(times, key=lambda time: (-time.ms, time.operator)))
+def _by_operator(profile: OpProfile) -> tuple[OperatorTime, ...]:
+    counts: dict[tuple[str, str], float] = defaultdict(float)
+    times_ms: dict[tuple[str, str], float] = defaultdict(float)
+    for op in profile.ops:
+        key = kind_of_op(profile.runtime, op), op.kind
+        counts[key] += op.calls_per_run
+        times_ms[key] += op.ns_per_run / 1e6
+    times = (
+        OperatorTime(kind=kind, operator=operator, count=counts[kind, operator], ms=ms)
+        for (kind, operator), ms in times_ms.items()
+    )
+    return tuple(sorted(times, key=lambda time: (-time.ms, time.operator, time.kind)))
 
 
 def _kinds(a: Side, b: Side, gap_ms: float | None) -> tuple[KindDelta, ...]:
     by_kind: dict[str, tuple[list[OperatorTime], list[OperatorTime]]] = defaultdict(lambda: ([], []))
     for position, side in enumerate((a, b)):
         for operator in side.operators:
-            by_kind[kind_of(side.runtime, operator.operator)][position].append(operator)
+            by_kind[operator.kind][position].append(operator)
     deltas = [_delta(kind, own, theirs, gap_ms) for kind, (own, theirs) in by_kind.items()]
     outside = [side.wall_ms - side.operators_ms for side in (a, b)]
     deltas.append(

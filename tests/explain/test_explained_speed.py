@@ -185,6 +185,8 @@ def test_operators_of_every_runtime_have_a_kind(runtime: str, operator: str, kin
         ("openvino", op("Convolution", 1, kernel="brgconv_avx512_bf16", dtype="bf16"), False),
         ("torch", op("onednn::qconv2d_pointwise", 1), True),
         ("litert", op("CONV_2D", 1, dtype="int8"), True),
+        ("litert", op("Convolution", 1, dtype="qd8, f32, qc8w"), True),
+        ("litert", op("Convolution", 1, dtype="f32"), False),
         ("onnxruntime", op("Reshape", 1, dtype="uint8"), False),
     ],
 )
@@ -192,3 +194,13 @@ def test_integer_arithmetic_is_known_by_operator_kernel_or_element_type(
     runtime: str, operator: OpTime, expected: bool
 ) -> None:
     assert computes_on_integers(runtime, operator) is expected
+
+
+def test_a_cast_to_a_type_with_a_scale_is_quantizing() -> None:
+    dynamic = subject(
+        "dynamic", 3.0, op("Convolution", 2.0, dtype="qd8, f32, qc8w"), op("Convert", 0.5, count=8, dtype="f32, qd8"),
+        op("Convert", 0.1, dtype="f16, f32"), runtime="litert",
+    )  # fmt: skip
+    side = explained(FLOATS, dynamic).b
+    assert (side.quantize.count, side.cast.count) == (8, 1)
+    assert [each.kind for each in side.operators if each.operator == "Convert"] == ["Quantize/Dequantize", "Cast"]
