@@ -12,6 +12,7 @@ STEPS: tuple[PluginSpec, ...] = (
         needs=("torch",),
         accepts=("exported_program",),
         produces="aot_inductor",
+        for_this_cpu=True,
     ),
     PluginSpec(
         name="frozen_graph_to_onnx",

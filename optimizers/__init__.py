@@ -61,6 +61,7 @@ STEPS: tuple[PluginSpec, ...] = (
         needs=("onnx", "onnxruntime"),
         accepts=("onnx",),
         produces="onnx",
+        for_this_cpu=True,
     ),
     PluginSpec(
         name="quantize_dynamic",
@@ -103,6 +104,7 @@ STEPS: tuple[PluginSpec, ...] = (
         accepts=("torch_module",),
         produces="exported_program",
         learns_from="inputs",
+        for_this_cpu=True,
     ),
     PluginSpec(
         name="quantize_static",
@@ -112,6 +114,7 @@ STEPS: tuple[PluginSpec, ...] = (
         accepts=("onnx",),
         produces="onnx",
         learns_from="inputs",
+        for_this_cpu=True,
     ),
     PluginSpec(
         name="quantize_tflite",

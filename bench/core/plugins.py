@@ -44,7 +44,7 @@ class PluginSpec:
     to install; `accepts` are artifact formats (steps, adapters), for zoo models the
     formats offered, for profilers the adapters they look into (none named: every adapter); `produces` is a step's
     output format, empty when it keeps the input's; `learns_from` says whether a step must be given examples, with or
-    without labels.
+    without labels; `for_this_cpu` that what it makes suits the processor that it ran on.
     """
 
     name: str
@@ -56,6 +56,7 @@ class PluginSpec:
     produces: str = ""
     learns_from: Literal["", "inputs", "labels"] = ""
     needs_one_of: tuple[str, ...] = ()
+    for_this_cpu: bool = False
 
     def missing_packages(self) -> tuple[str, ...]:
         """Needed packages that are not installed, without importing any."""

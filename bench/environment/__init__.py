@@ -8,14 +8,12 @@ from .facts import Environment
 from .finding import Finding
 from .fingerprint import differences, fingerprint
 from .gpu import gpus
-from .host import cpu_flags
 from .plugin_checks import plugin_finding
 
 __all__ = [
     "Environment",
     "Finding",
     "available_memory_bytes",
-    "cpu_flags",
     "differences",
     "doctor",
     "effective_cpus",

@@ -31,12 +31,6 @@ def processor(root: Path = ROOT) -> Processor:
     )
 
 
-def cpu_flags(root: Path = ROOT) -> tuple[str, ...]:
-    """What the processor can do, by the kernel's names (avx2, avx512_vnni ...); empty where the kernel shows none."""
-    first = fields(read_text(root / "proc/cpuinfo"))
-    return tuple(first.get("flags", first.get("Features", "")).split())
-
-
 def _caches(directory: Path) -> Pairs:
     found = []
     for index in directory.glob("index[0-9]*"):

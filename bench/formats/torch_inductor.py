@@ -14,12 +14,12 @@ from typing import Any
 
 from bench.core.errors import MissingPackage
 from bench.core.plugins import install_hint
+from bench.core.processor import cpu_flags
 
 #: Matching and packing of quantized operators lives in torchao, and is registered when this is imported.
 _QUANTIZED_PATTERNS = "torchao.quantization.pt2e.quantizer.x86_inductor_quantizer"
 _QUANTIZED_OPERATORS = "quantized_decomposed."
 
-_FEATURES = re.compile(r"^(?:flags|Features)\s*:(?P<names>.*)$", re.MULTILINE)
 #: What `-march=native` may use; other flags tell of kernels, clocks and virtual machines.
 _INSTRUCTION_SET = re.compile(
     r"avx|amx|fma|f16c|bmi|s?sse|sha|vaes|vpclmul|gfni|abm|adx|aes|popcnt|movbe|pclmul|asimd|sve|sme|bf16|i8mm|fphp|dotp"
@@ -70,10 +70,5 @@ def private_cache(directory: Path) -> Iterator[None]:
 
 def processor_features() -> frozenset[str]:
     """Architecture and instruction sets of this machine's first processor, in the kernel's words."""
-    try:
-        described = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        described = ""
-    found = _FEATURES.search(described)
-    names = found["names"].split() if found else []
+    names = cpu_flags()
     return frozenset({platform.machine(), *(name for name in names if _INSTRUCTION_SET.match(name))})

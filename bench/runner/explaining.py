@@ -10,8 +10,8 @@ from statistics import quantiles
 from bench.core import plugins
 from bench.core.cell import Cell, Measurement
 from bench.core.errors import TargetError
+from bench.core.processor import cpu_flags
 from bench.core.profiling import OpProfile
-from bench.environment import cpu_flags
 from bench.explain.speed import Explanation, Subject, explain
 from bench.explain.speed_words import speed_words
 from bench.matrix import Matrix

@@ -10,19 +10,24 @@ from pathlib import Path
 
 import bench.formats
 from bench.core import plugins
+from bench.core.canonical import digest
+from bench.core.processor import cpu_flags
 
 _SOURCE_HASH_CHARS = 16
 
 
 @cache
 def versions_of(kind: str, name: str) -> tuple[tuple[str, str], ...]:
-    """(package, version) of what a plug-in needs, without importing it, and a hash of the source it is made of.
+    """(package, version) of what a plug-in needs, without importing it, and a hash of the source it is made of; of the
+    processor's flags, too, where what it makes is for one kind of processor.
 
     The source is every module beside the plug-in's own and those of `bench.formats`: a change in a helper that they
     share must build anew, and what is built once too often costs seconds.
     """
     spec = plugins.lookup(kind, name)
     packages = tuple((package, _version(package)) for package in spec.used_packages())
+    if spec.for_this_cpu:
+        packages += (("cpu", digest(cpu_flags(), length=_SOURCE_HASH_CHARS)),)
     module = importlib.util.find_spec(spec.target.partition(":")[0])
     if module is None or module.origin is None:
         return packages
