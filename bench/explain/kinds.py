@@ -230,11 +230,11 @@ _MAPS: Mapping[str, _Map] = {
 _INTEGER_OPERATOR = re.compile(
     r"ConvInteger|MatMulInteger\w*|QLinear(?!Concat)\w+|QGemm|QAttention|DynamicQuantize(MatMul|LSTM)|MatMulNBits|"
     r"_?(Mkl)?(Fused)?Quantized(MatMul|Conv|DepthwiseConv|Add|Mul|Relu|BiasAdd|AvgPool|MaxPool)\w*|"
-    r"(quantized|onednn)::\w+|aten::_int_mm|aten::_weight_int8pack_mm|.*\bq(conv|linear)\w*|.*\b(QS8|QU8|QD8|QC8W).*"
+    r"(quantized|onednn)::\w+|aten::_int_mm|aten::_weight_int8pack_mm|.*\bq(conv|linear)\w*"
 )
-_INTEGER_KERNEL = re.compile(r"(^|[_ ])(u8|s8|i8|int8|uint8|qs8|qu8|qd8|u8s8|s8s8)($|[_ ,])", re.IGNORECASE)
+_INTEGER_KERNEL = re.compile(r"(^|[_ ])(u8|s8|i8|int8|uint8|u8s8|s8s8)($|[_ ,])", re.IGNORECASE)
 #: As XNNPACK and PyTorch write element types that come with a scale.
-_SCALED_TYPES = frozenset({"qd8", "qs8", "qu8", "qint8", "quint8"})
+_SCALED_TYPES = frozenset({"qd8", "qdu8", "qs8", "qu8", "qint8", "quint8"})
 _INTEGER_TYPES = _SCALED_TYPES | {"int8", "uint8", "i8", "u8", "s8", "int4", "uint4"}
 _COMPUTING: frozenset[Kind] = frozenset(
     (

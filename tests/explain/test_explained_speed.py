@@ -186,7 +186,8 @@ def test_operators_of_every_runtime_have_a_kind(runtime: str, operator: str, kin
         ("torch", op("onednn::qconv2d_pointwise", 1), True),
         ("litert", op("CONV_2D", 1, dtype="int8"), True),
         ("litert", op("Convolution", 1, dtype="qd8, f32, qc8w"), True),
-        ("litert", op("Convolution", 1, dtype="f32"), False),
+        ("litert", op("Convolution", 1, dtype="qdu8, f32, qc8w", kernel="XNNPACK (NHWC, QDU8, F32, QC8W) IGEMM"), True),
+        ("litert", op("Convolution", 1, dtype="f32, qc8w", kernel="XNNPACK (NHWC, F32, QC8W) IGEMM"), False),
         ("onnxruntime", op("Reshape", 1, dtype="uint8"), False),
     ],
 )
@@ -198,7 +199,7 @@ def test_integer_arithmetic_is_known_by_operator_kernel_or_element_type(
 
 def test_a_cast_to_a_type_with_a_scale_is_quantizing() -> None:
     dynamic = subject(
-        "dynamic", 3.0, op("Convolution", 2.0, dtype="qd8, f32, qc8w"), op("Convert", 0.5, count=8, dtype="f32, qd8"),
+        "dynamic", 3.0, op("Convolution", 2.0, dtype="qd8, f32, qc8w"), op("Convert", 0.5, count=8, dtype="f32, qdu8"),
         op("Convert", 0.1, dtype="f16, f32"), runtime="litert",
     )  # fmt: skip
     side = explained(FLOATS, dynamic).b
