@@ -27,7 +27,7 @@ def write_explanation(run_dir: Path, answers: Answers, a: str, b: str, found: An
     return path
 
 
-def read_explanations(run_dir: Path, answers: Answers, kind: type[T]) -> tuple[T, ...]:
-    """All answers of one sort, in the order of their files' names; StoreError for a damaged file."""
+def read_explanations(run_dir: Path, answers: Answers, kind: type[T]) -> dict[str, T]:
+    """All answers of one sort as `<A>--<B>` -> answer, in the order of these names; StoreError for a damaged file."""
     paths = sorted((run_dir / answers).glob("*--*.json"))
-    return tuple(decode_plain(path.read_bytes(), kind, place=str(path)) for path in paths)
+    return {path.stem: decode_plain(path.read_bytes(), kind, place=str(path)) for path in paths}

@@ -21,7 +21,7 @@ def test_numbers_of_a_recorded_cell_are_compared_with_its_reference_and_kept(run
     assert told.code == 0, told.err
     assert "of twin is within the tolerance of plain" in told.out
     assert "twin and plain have no common tensor inside" in told.out
-    (kept,) = records.read_explanations(run_dir, "divergences", Divergence)
+    (kept,) = records.read_explanations(run_dir, "divergences", Divergence).values()
     assert (kept.reference, kept.variant) == ("plain", "twin")
     assert kept.words[0] in told.out
 
