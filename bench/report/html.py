@@ -18,19 +18,24 @@ from markupsafe import Markup
 from bench.core.errors import StoreError
 from bench.core.units import format_bytes, format_ms, format_ratio, format_seconds
 
+from . import headline as headlines
 from . import words
-from .figures import SLOTS, Figure, pareto, tails
-from .reading import Report, Row, Section
+from .figures import SLOTS, Figure, tails
+from .headline import headline
+from .inside import read_inside
+from .reading import Report, Section
+from .row import Row
 from .tails import TailCurve, tail_curve
+from .tradeoff import tradeoff
 
 #: Of the interval beside each ratio, in pixels; the template draws it.
-_BAR_WIDTH = 100
+_BAR_WIDTH = 64
 _BAR_MARGIN = 5
 #: plotly.js adds a style sheet of MapLibre, which no figure here needs, unless an element has this id.
 _UNNEEDED_STYLE = re.compile(
     r'if\(!document\.getElementById\("([0-9a-f]{64})"\)\)\{var \w+=document\.createElement\("style"\)'
 )
-_NUMBERS = re.compile(r"(\[[\d.–]+\]|\b[\d.]+e-\d+)")
+_NUMBERS = re.compile(r"(\[[\d.–]+\]|\[[-+±\d.]+, [-+±\d.]+\]|\b[\d.]+e-\d+)")
 
 
 @dataclass
@@ -43,17 +48,21 @@ class _Figures:
 
 def page(report: Report) -> str:
     """The whole page as text."""
-    slots = {variant: place % SLOTS for place, variant in enumerate(_variants(report))}
+    slots = {row.record.cell_id: place for section in report.sections for place, row in enumerate(section.rows)}
     environment = _environment()
     figures = _Figures()
     context = {
         "report": report,
         "words": words,
-        "slots": slots,
-        "paretos": list(_paretos(report, slots, figures)),
+        "slots": {cell_id: place % SLOTS for cell_id, place in slots.items()},
+        "verdicts": [(section, headline(section), _tradeoff(section, figures)) for section in report.sections],
+        "headlines": headlines,
+        "has_labels": any(section.has_labels for section in report.sections),
+        "inside": read_inside(report.run, report.sections),
         "tails": list(_tails(report, slots, figures)),
         "figure_problems": figures.problems,
         "bars": _bars(report),
+        "bar_width": _BAR_WIDTH,
         "counts": _counts(report),
         "environment_rows": list(_flat(report.run.manifest.environment)),
         "worker_variables": _worker_variables(report),
@@ -65,7 +74,10 @@ def page(report: Report) -> str:
         context,
         style=style,
         scripts=scripts,
-        figures=[{key: figure[key] for key in ("kind", "data", "layout")} for figure in figures.shown],
+        figures=[
+            {key: figure[key] for key in ("kind", "data", "layout", "labels") if key in figure}
+            for figure in figures.shown
+        ],
         policy=_policy(style, scripts),
         unneeded_style_ids=_UNNEEDED_STYLE.findall(scripts[0]),
     )
@@ -132,16 +144,12 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _variants(report: Report) -> list[str]:
-    return list(dict.fromkeys(row.variant for _, row in report.rows))
-
-
-def _paretos(report: Report, slots: Mapping[str, int], figures: _Figures) -> Iterator[tuple[Section, Figure, int]]:
-    for section in report.sections:
-        figure = pareto(section, slots)
-        if figure is not None:
-            figures.shown.append(figure)
-            yield section, figure, len(figures.shown) - 1
+def _tradeoff(section: Section, figures: _Figures) -> tuple[Section, Figure, int] | None:
+    figure = tradeoff(section)
+    if figure is None:
+        return None
+    figures.shown.append(figure)
+    return section, figure, len(figures.shown) - 1
 
 
 def _tails(report: Report, slots: Mapping[str, int], figures: _Figures) -> Iterator[tuple[Section, Figure, int]]:

@@ -9,7 +9,8 @@ import msgspec
 
 from bench.records import flat_row
 
-from .reading import Report, Row
+from .reading import Report
+from .row import Row
 
 Flat = Mapping[str, Any]
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from bench.core.units import format_bytes, format_seconds
+from bench.core.units import format_bytes, format_ms, format_seconds
 
-from .reading import Report, Row, Section
+from .headline import Headline, change_text, headline
+from .reading import Report, Section
+from .row import Row
 from .words import (
     NOTHING,
     accuracy_text,
@@ -15,20 +17,24 @@ from .words import (
     cells_text,
     fidelity_text,
     how_it_ended,
+    made_text,
     method_text,
     p50_text,
     p99_text,
     printable,
     ratio_text,
-    section_verdict,
     unfinished_text,
 )
 
 #: What could be markup, a link or the end of a table cell; intervals are our own and are left as they are.
-_MARKUP = re.compile(r"(\[[\d.]+–[\d.]+\])|[^\w\s.,:;%'()–±→…-]|_|(?<=www)\.|^\s*[-+]|^\s*\d+(?=\.\s)")
+_MARKUP = re.compile(
+    r"(\[[\d.]+–[\d.]+\]|\[[-+±\d.]+, [-+±\d.]+\])|[^\w\s.,:;%'()–±→+…-]|_|(?<=www)\.|^\s*[-+]|^\s*\d+(?=\.\s)"
+)
 _COLUMNS = (
-    "model", "variant", "verdict", "p50", "time ratio", "p99", "fidelity", "accuracy", "size", "memory", "load",
+    "model", "variant", "verdict", "p50", "time ratio", "p99", "fidelity", "accuracy", "change", "size", "memory",
+    "build", "first call",
 )  # fmt: skip
+_SUMMARY = ("model", "take", "speed", "file", "memory", "accuracy, or closeness of outputs")
 _FIRST_NUMBER = _COLUMNS.index("p50")
 
 
@@ -40,8 +46,15 @@ def to_markdown(report: Report) -> str:
 def _lines(report: Report) -> Iterator[str]:
     yield f"### Benchmark {_escaped(report.run.manifest.name)}"
     yield ""
-    for section in report.sections:
-        yield f"- **{_escaped(section.label)}**: {_escaped(section_verdict(section))}"
+    said = [(section, headline(section)) for section in report.sections]
+    yield _line(_SUMMARY)
+    yield _line(["---"] * len(_SUMMARY))
+    for section, words in said:
+        yield _line([_escaped(text) for text in _summary(section, words)])
+    yield ""
+    for section, words in said:
+        also = f" ({'; '.join(words.also)})" if words.also else ""
+        yield f"- **{_escaped(section.label)}**: {_escaped(words.sentence + also)}"
     for damage in report.damages:
         yield f"- damaged data: {_escaped(str(damage))}"
     unfinished = unfinished_text(report)
@@ -64,8 +77,12 @@ def _line(cells: list[str] | tuple[str, ...], *, strong: bool = False) -> str:
     return f"| {' | '.join(f'**{cell}**' if strong else cell for cell in cells)} |"
 
 
+def _summary(section: Section, words: Headline) -> list[str]:
+    return [section.label, words.take, words.speed, words.size, words.memory, words.answers]
+
+
 def _cells(section: Section, row: Row) -> list[str]:
-    costs = row.record.costs
+    costs, accuracy = row.record.costs, row.record.accuracy
     return [
         section.label,
         row.variant,
@@ -74,22 +91,27 @@ def _cells(section: Section, row: Row) -> list[str]:
         ratio_text(row),
         p99_text(row),
         fidelity_text(row),
-        accuracy_text(row.record.accuracy),
-        format_bytes(costs.artifact_size_bytes),
+        accuracy_text(accuracy),
+        NOTHING if accuracy is None or row.record.is_reference else change_text(accuracy),
+        format_bytes(row.size_bytes),
         format_bytes(costs.peak_memory_bytes),
-        NOTHING if costs.load_s is None else format_seconds(costs.load_s),
+        NOTHING if row.build_s is None else format_seconds(row.build_s),
+        format_ms(costs.first_call_ms),
     ]
 
 
 def _details(report: Report) -> Iterator[str]:
-    for note in report.flag_notes:
-        taints = f", taints {_escaped(affects_text(note))}" if note.affects else ""
-        yield f"- {_escaped(note.name)} ({_escaped(cells_text(note))}{taints}): {_escaped(note.text)}"
+    for note in report.footnotes:
+        yield f"- {_escaped(note.text)} ({_escaped(cells_text(note))})"
+    for flag in report.flag_notes:
+        taints = f", taints {_escaped(affects_text(flag))}" if flag.affects else ""
+        yield f"- {_escaped(flag.name)} ({_escaped(cells_text(flag))}{taints}): {_escaped(flag.text)}"
     for section, row in report.rows:
         outcome = row.record.outcome
         if not row.is_ok:
             hint = f" Next: {_escaped(outcome.hint)}" if outcome.hint else ""
-            yield f"- {_escaped(f'{section.label} {row.variant}')} {_escaped(how_it_ended(outcome))}.{hint}"
+            made = "" if row.record.artifact is None else f" ({_escaped(made_text(row))})"
+            yield f"- {_escaped(f'{section.label} {row.variant}')}{made} {_escaped(how_it_ended(outcome))}.{hint}"
     manifest = report.run.manifest
     yield f"- {_escaped(method_text(report))}"
     yield f"- run {_escaped(manifest.run_id)} in environment {_escaped(manifest.environment_id)}"

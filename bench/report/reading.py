@@ -11,51 +11,14 @@ from pathlib import Path
 import msgspec
 
 from bench.core.cell import Cell, Tolerance
-from bench.core.results import RANKED_STATUS, Estimate, Record
+from bench.core.results import RANKED_STATUS, Record
 from bench.core.units import format_bytes
 from bench.records import Damage, RunDirectory, is_terminal, open_run
 
+from .decision import Decision, decide, has_labels
+from .row import Row
+
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?!\w)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One cell of a section; `tolerance` is None where the run does not say how it was judged.
-
-    `has_sound_reference`: the cell it is compared with is ok; otherwise its ratio means nothing.
-    """
-
-    record: Record
-    tolerance: Tolerance | None
-    has_sound_reference: bool
-
-    @property
-    def variant(self) -> str:
-        """The name of the variant, as the user wrote it."""
-        return self.record.cell.variant.name
-
-    @property
-    def is_ok(self) -> bool:
-        """Whether its numbers may be ranked."""
-        return self.record.outcome.status == RANKED_STATUS
-
-    @property
-    def ratio(self) -> Estimate:
-        """Its time over its reference's."""
-        comparison = self.record.comparison
-        if comparison is None or not self.has_sound_reference:
-            return Estimate(value=None, reason="there is no sound reference to compare it with")
-        return comparison.ratio
-
-    @property
-    def standing(self) -> str:
-        """In one word: reference, faster, slower, same, inconclusive, "not compared", or the status when not ok."""
-        if not self.is_ok:
-            return self.record.outcome.status
-        if self.record.is_reference:
-            return "reference"
-        comparison = self.record.comparison
-        return comparison.direction if comparison is not None and self.has_sound_reference else "not compared"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,35 +36,24 @@ class Section:
         return self.model if self.is_only_one_of_model else f"{self.model} ({self.settings})"
 
     @cached_property
+    def decision(self) -> Decision:
+        """Which variant to take."""
+        return decide(self.rows)
+
+    @property
     def reference(self) -> Row | None:
         """The row that ratios are taken against, when it has a record."""
-        return next((row for row in self.rows if row.record.is_reference), None)
+        return self.decision.reference
 
-    @cached_property
+    @property
     def best(self) -> Row | None:
-        """The fastest variant that is ok and decidedly faster than a reference that is ok; None when there is none."""
-        faster = [row for row in self.rows if row.standing == "faster"]
-        return min(faster, key=lambda row: row.ratio.value or 0.0, default=None)
-
-    @cached_property
-    def tied_with_best(self) -> tuple[Row, ...]:
-        """Other faster variants whose interval overlaps the best one's: which of them is fastest is not known."""
-        best = self.best.ratio.interval if self.best is not None else None
-        if best is None:
-            return ()
-        return tuple(
-            row
-            for row in self.rows
-            if row is not self.best
-            and row.standing == "faster"
-            and row.ratio.interval is not None
-            and row.ratio.interval.low <= best.high
-        )
+        """The variant to ship in place of the reference; None where the reference stays or nothing is ranked."""
+        return self.decision.ship
 
     @property
     def has_labels(self) -> bool:
         """Whether some cell was judged by labelled samples."""
-        return any(row.record.accuracy is not None for row in self.rows)
+        return has_labels(self.rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +63,15 @@ class FlagNote:
     name: str
     text: str
     affects: tuple[str, ...]
+    cells: tuple[tuple[Section, Row], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Footnote:
+    """What steps say of the artifacts they made, told once, with its number and the cells it is about."""
+
+    number: int
+    text: str
     cells: tuple[tuple[Section, Row], ...]
 
 
@@ -147,6 +108,26 @@ class Report:
             for (name, _), entries in told.items()
         ]
         return tuple(sorted(notes, key=lambda note: -len(note.cells)))
+
+    @cached_property
+    def footnotes(self) -> tuple[Footnote, ...]:
+        """The notes of all artifacts, in the order in which the rows bring them up."""
+        told: dict[str, list[tuple[Section, Row, str]]] = {}
+        for section, row in self.rows:
+            for note in row.notes:
+                told.setdefault(without_numbers(note), []).append((section, row, note))
+        return tuple(
+            Footnote(
+                number=number,
+                text=merged_text([text for *_, text in entries]),
+                cells=tuple((section, row) for section, row, _ in entries),
+            )
+            for number, entries in enumerate(told.values(), start=1)
+        )
+
+    def footnote_numbers(self, row: Row) -> tuple[int, ...]:
+        """Which footnotes are about a row."""
+        return tuple(note.number for note in self.footnotes if any(own is row for _, own in note.cells))
 
 
 def read_report(run_dir: Path) -> Report:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, TYPE_CHECKING
 
 from bench.core.units import format_bytes, format_seconds
 
-from .reading import Report, Row, Section, merged_text, without_numbers
+from .headline import Headline, headline
+from .reading import Report, Section, merged_text, without_numbers
+from .row import Row
 from .words import (
     NOT_RUN,
     NOTHING,
@@ -17,12 +19,12 @@ from .words import (
     cells_text,
     fidelity_text,
     how_it_ended,
+    made_text,
     method_text,
     p50_text,
     p99_text,
     printable,
     ratio_text,
-    section_verdict,
     unfinished_text,
 )
 
@@ -84,13 +86,49 @@ def _encodable(text: str, encoding: str) -> str:
 
 
 def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
+    said = [(section, headline(section)) for section in report.sections]
+    if said:
+        yield from _summary(said, width)
     for section in report.sections:
         yield from _section(section, width)
+    yield from _notes(report)
     yield from _flags(report)
     yield from _not_ok(report)
     yield from _data(report)
     if report.sections:
         yield _line(method_text(report), style="dim")
+
+
+def _summary(said: Sequence[tuple[Section, Headline]], width: int) -> Iterator[RenderableType]:
+    """What to take: a row for each model, then a sentence for each with what else is worth a look."""
+    roomy = _summary_table(said, gap=2)
+    yield roomy if _natural_width(roomy) <= width else _summary_table(said, gap=1)
+    yield ""
+    for section, words in said:
+        style = "bold green" if section.best is not None else "bold"
+        yield _line(f"{printable(section.label)}: {printable(words.sentence)}", style=style)
+        for also in words.also:
+            yield _line(printable(also), indent=2)
+    yield ""
+
+
+def _summary_table(said: Sequence[tuple[Section, Headline]], gap: int) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
+    rows = [
+        (section, [section.label, words.take, words.speed, words.size, words.memory, words.answers])
+        for section, words in said
+    ]
+    for place, name in enumerate(("model", "take", "speed", "file", "memory", "accuracy, or closeness of outputs")):
+        longest = max(len(word) for _, texts in rows for word in (*name.split(), *printable(texts[place]).split()))
+        table.add_column(name, min_width=min(longest, _NAME_CHARS))
+    for section, texts in rows:
+        cells = [Text(printable(text)) for text in texts]
+        cells[1].stylize("bold green" if section.best is not None else "bold")
+        table.add_row(*cells)
+    return table
 
 
 def _section(section: Section, width: int) -> Iterator[RenderableType]:
@@ -99,7 +137,6 @@ def _section(section: Section, width: int) -> Iterator[RenderableType]:
     title = Text(printable(section.model), style="bold")
     title.append(f"  {printable(section.settings)}", style="dim not bold")
     yield title
-    yield _line(printable(section_verdict(section)), style="bold green" if section.best is not None else "")
     roomy = _table(section, gap=2)
     yield roomy if _natural_width(roomy) <= width else _table(section, gap=1)
     yield ""
@@ -135,10 +172,21 @@ def _cells(section: Section, row: Row) -> dict[str, str]:
         "p99": p99_text(row),
         "fidelity": fidelity_text(row),
         "accuracy": accuracy_text(row.record.accuracy),
-        "size": format_bytes(costs.artifact_size_bytes),
+        "size": format_bytes(row.size_bytes),
         "memory": format_bytes(costs.peak_memory_bytes),
         "load": NOTHING if costs.load_s is None else format_seconds(costs.load_s),
     }
+
+
+def _notes(report: Report) -> Iterator[RenderableType]:
+    """What the steps say of the artifacts that they made."""
+    if not report.footnotes:
+        return
+    yield _line("notes", style="bold")
+    for note in report.footnotes:
+        yield _line(printable(note.text), indent=2)
+        yield _line(printable(cells_text(note)), indent=4, style="dim")
+    yield ""
 
 
 def _flags(report: Report) -> Iterator[RenderableType]:
@@ -161,7 +209,8 @@ def _not_ok(report: Report) -> Iterator[RenderableType]:
             if not row.is_ok and (outcome.status in NOT_RUN) is wanted:
                 reason = how_it_ended(outcome)
                 same = told.setdefault((without_numbers(reason), outcome.hint), [])
-                same.append((f"{section.label} {row.variant}", reason))
+                made = "" if row.record.artifact is None else f" ({made_text(row)})"
+                same.append((f"{section.label} {row.variant}{made}", reason))
         if told:
             yield _line(title, style="bold")
         for (_, hint), entries in told.items():

@@ -8,6 +8,7 @@ import unicodedata
 from bench.core.artifact import Options
 from bench.core.results import Accuracy, Estimate, Fidelity, Outcome, OutputFidelity
 from bench.core.units import (
+    format_bytes,
     format_ms,
     format_ms_between,
     format_percent,
@@ -15,9 +16,11 @@ from bench.core.units import (
     format_points,
     format_ratio,
     format_ratio_between,
+    format_seconds,
 )
 
-from .reading import FlagNote, Report, Row, Section
+from .reading import FlagNote, Footnote, Report, Section
+from .row import Row, speed_up, worst
 
 NOTHING = "–"
 #: Statuses with a next step that is not a repair: nothing broke.
@@ -85,15 +88,9 @@ def _ratio_text(estimate: Estimate, meaning: str = "") -> str:
     return f"{ratio}{meaning} {interval}"
 
 
-def speed_up(row: Row) -> Estimate:
-    """The reference's time over its own: the ratio turned over, so that more is better."""
-    ratio = row.ratio
-    if ratio.value is None or ratio.interval is None:
-        return Estimate(value=1 / ratio.value if ratio.value else None, reason=ratio.reason)
-    interval = type(ratio.interval)(
-        low=1 / ratio.interval.high, high=1 / ratio.interval.low, confidence=ratio.interval.confidence
-    )
-    return Estimate(value=1 / ratio.value, interval=interval)
+def turned_ratio_text(row: Row, meaning: str) -> str:
+    """How many times as fast it is as its reference, what that means, and the interval."""
+    return _ratio_text(speed_up(row), meaning)
 
 
 def p99_text(row: Row) -> str:
@@ -128,6 +125,25 @@ def fidelity_text(row: Row) -> str:
     return "not comparable"
 
 
+def closeness_text(row: Row) -> str:
+    """The cosine of its worst output with the reference's; the judged measure where there is no cosine."""
+    return (_fidelity_by("cosine", row.record.fidelity) if row.record.fidelity else "") or fidelity_text(row)
+
+
+def output_text(output: OutputFidelity) -> str:
+    """All measures of one output."""
+    measures = (
+        ("relative error", output.relative_error, "{:.2g}"),
+        ("largest error", output.max_abs_error, "{:.2g}"),
+        ("mean error", output.mean_abs_error, "{:.2g}"),
+        ("cosine", output.cosine, "{:.6f}"),
+        ("top-1 agreement", output.top1_agreement_ratio, "{:.2%}"),
+    )
+    told = [f"{name} {form.format(value)}" for name, value, form in measures if value is not None]
+    not_finite = [f"{output.not_finite} of {output.values} values not finite"] if output.not_finite else []
+    return ", ".join([*told, *not_finite]) or "not comparable"
+
+
 def _measures(row: Row) -> tuple[str, ...]:
     """Names of fields of OutputFidelity, the one to show first; those that the tolerance judges before the others."""
     tolerance = row.tolerance
@@ -149,14 +165,6 @@ def _fidelity_by(measure: str, fidelity: Fidelity) -> str:
     return f"top-1 {format_percent(value)}"
 
 
-def worst(outputs: tuple[OutputFidelity, ...], measure: str) -> float | None:
-    """The worst value over the outputs; None where no output has one."""
-    known = [value for output in outputs if (value := getattr(output, measure)) is not None]
-    if not known:
-        return None
-    return float(max(known) if measure == "relative_error" else min(known))
-
-
 def accuracy_text(accuracy: Accuracy | None) -> str:
     """The share of labelled samples that came out right, with its interval."""
     if accuracy is None or accuracy.ratio.value is None:
@@ -175,10 +183,11 @@ def accuracy_change_text(accuracy: Accuracy) -> str:
 
 def how_it_ended(outcome: Outcome) -> str:
     """What became of a cell that is not ok, where and why, in one line."""
-    return f"{_ending(outcome)}: {outcome.reason}" if outcome.reason else _ending(outcome)
+    return f"{ending(outcome)}: {outcome.reason}" if outcome.reason else ending(outcome)
 
 
-def _ending(outcome: Outcome) -> str:
+def ending(outcome: Outcome) -> str:
+    """What became of a cell that is not ok, as the end of a sentence."""
     where = f" in {outcome.phase}" if outcome.phase and outcome.status in _BROKE_IN else ""
     return _ENDED.get(outcome.status, outcome.status) + where
 
@@ -190,7 +199,7 @@ def row_verdict(section: Section, row: Row) -> str:
         case "reference":
             return f"is the reference: {p50_text(row)}"
         case "faster":
-            found = f"is {_ratio_text(speed_up(row), f'as fast as {reference}')}"
+            found = f"is {turned_ratio_text(row, f'as fast as {reference}')}"
         case "slower":
             found = f"takes {_ratio_text(row.ratio, f'the time of {reference}')}"
         case "same":
@@ -216,23 +225,7 @@ def _judgements(row: Row) -> list[str]:
     return parts
 
 
-def section_verdict(section: Section) -> str:
-    """Which variant to take, in one sentence that begins after the model's name."""
-    reference = section.reference
-    if reference is None:
-        return "no ranking, for the reference has no record"
-    if not reference.is_ok:
-        return f"no ranking, for the reference {reference.variant} {_ending(reference.record.outcome)}"
-    if section.best is not None:
-        tied = " or ".join(row.variant for row in section.tied_with_best)
-        note = f" (not told apart from {tied})" if tied else ""
-        return f"{section.best.variant} {row_verdict(section, section.best)}{note}"
-    if len(section.rows) == 1:
-        return f"{reference.variant} takes {p50_text(reference)}; there is nothing to compare it with"
-    return f"nothing is decidedly faster than {reference.variant}, so {reference.variant} stays"
-
-
-def cells_text(note: FlagNote) -> str:
+def cells_text(note: FlagNote | Footnote) -> str:
     """The cells of a note as `model: variants`, or a whole section by its name alone."""
     variants: dict[str, list[str]] = {}
     totals: dict[str, int] = {}
@@ -260,6 +253,12 @@ def recipe_text(row: Row) -> str:
 
 def _options_text(options: Options) -> str:
     return f" ({', '.join(f'{name}={value}' for name, value in options)})" if options else ""
+
+
+def made_text(row: Row) -> str:
+    """What its artifact cost, which is known even where it did not run."""
+    built = "" if row.build_s is None else f", built in {format_seconds(row.build_s)}"
+    return f"{format_bytes(row.size_bytes)}{built}"
 
 
 def unfinished_text(report: Report) -> str:

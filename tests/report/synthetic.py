@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from bench.measure.comparison import compare
 from bench.measure.fidelity import accuracy
 from bench.measure.statistics import summarise
 from bench.records import Journal, RunDirectory, create, write_samples
-from tests.examples.records import make_blocks, make_record
+from tests.examples.records import make_artifact, make_blocks, make_record
 
 _MEASUREMENT = Measurement()
 _EXACT = {"relative_error": 1e-3, "cosine": None, "top1_agreement_ratio": None, "accuracy_loss_ratio": None}
@@ -49,9 +49,16 @@ class Shape:
     wrong: int = 0  # of 360 labelled samples
     status: str = "ok"
     spread: float = 0.01  # between processes
+    notes: tuple[str, ...] = ()
+    build_s: float = 6.5
+    compile_s: float | None = None
+    format: str = "onnx"
 
 
-MODELS: dict[str, tuple[float, bool, tuple[Shape, ...]]] = {
+#: Model -> ms of its reference, whether samples are labelled, variants.
+Models = Mapping[str, tuple[float, bool, tuple[Shape, ...]]]
+
+MODELS: Models = {
     "seed_cnn": (
         41.0,
         False,
@@ -98,22 +105,27 @@ MODELS: dict[str, tuple[float, bool, tuple[Shape, ...]]] = {
 }
 
 
-def write_synthetic_run(results_dir: Path, *, rounds: int = 5, blocks: int = 6, calls: int = 30) -> RunDirectory:
+def write_synthetic_run(
+    results_dir: Path, models: Models = MODELS, *, rounds: int = 5, blocks: int = 6, calls: int = 30
+) -> RunDirectory:
     """The run on disk, with samples from which its statistics and comparisons were really computed."""
-    cells = {model: [_cell(model, shape) for shape in shapes] for model, (_, _, shapes) in MODELS.items()}
+    cells = {model: [_cell(model, shape) for shape in shapes] for model, (_, _, shapes) in models.items()}
     run = create(
         results_dir,
         name="synthetic",
         command=("bench", "run", "--quick"),
         matrix_text="name: synthetic\n",
-        resolved_matrix={"name": "synthetic", "models": {model: _resolved(model) for model in MODELS}},
+        resolved_matrix={
+            "name": "synthetic",
+            "models": {model: _resolved(shapes) for model, (_, _, shapes) in models.items()},
+        },
         environment=ENVIRONMENT,
         environment_id="14723242be860e5c",
         planned_cell_ids=[cell.id for members in cells.values() for cell in members],
         versions=(("numpy", "2.4.6"), ("onnxruntime", "1.31.1"), ("torch", "2.13.0+cpu")),
     )
     with Journal(run.journal_path) as journal:
-        for model, (base_ms, labelled, shapes) in MODELS.items():
+        for model, (base_ms, labelled, shapes) in models.items():
             source = random.Random(model)
             drift = [source.gauss(0, 0.01) for _ in range(rounds)]
             reference_blocks: list[list[Block]] = []
@@ -127,7 +139,7 @@ def write_synthetic_run(results_dir: Path, *, rounds: int = 5, blocks: int = 6, 
 
 def _cell(model: str, shape: Shape) -> Cell:
     steps = (StepCall(name="saved_model_to_onnx", options=(("opset", 17),)),) if "onnx" in shape.variant else ()
-    if shape.variant.endswith("int8"):
+    if "int8" in shape.variant or shape.notes:
         steps += (StepCall(name="quantize_dynamic"),)
     return Cell(
         model=ModelRef(name=model, kind="zoo", location=model),
@@ -136,11 +148,13 @@ def _cell(model: str, shape: Shape) -> Cell:
     )
 
 
-def _resolved(model: str) -> dict[str, Any]:
-    shapes = MODELS[model][2]
+def _resolved(shapes: Sequence[Shape]) -> dict[str, Any]:
     return {
         "variants": {
-            shape.variant: {"tolerance": _QUANTIZED if shape.variant.endswith("int8") else _EXACT} for shape in shapes
+            shape.variant: {
+                "tolerance": _EXACT if shape.cosine == 1.0 and shape.wrong == shapes[0].wrong else _QUANTIZED
+            }
+            for shape in shapes
         }
     }
 
@@ -184,11 +198,20 @@ def _record(
     record = make_record(cell, status=shape.status, reference=reference, run_id=run.manifest.run_id)  # type: ignore[arg-type]
     if shape.status == "failed":
         return record
+    size_bytes = round(shape.size_mb * 1e6)
+    artifact = replace(make_artifact(cell), format=shape.format, size_bytes=size_bytes)
+    if artifact.lineage:
+        last = replace(artifact.lineage[-1], notes=shape.notes, duration_s=shape.build_s)
+        artifact = replace(artifact, lineage=(*artifact.lineage[:-1], last))
+    if shape.status == "skipped":
+        why = "execution unavailable: no CUDA device on this machine"
+        return replace(record, artifact=artifact, outcome=Outcome(status="skipped", reason=why, hint="run it on a GPU"))
     (run.jobs_dir / f"{cell.id}.r0.json").write_text("{}")
     is_reference = cell == reference
     p50_ms = summarise(measured, 1).p50_ms.value or 0.0
     return replace(
         record,
+        artifact=artifact,
         outcome=replace(record.outcome, reason=f"outputs: output 'logits': cosine {shape.cosine} is below 0.98")
         if shape.status == "invalid"
         else Outcome(status="ok"),
@@ -198,7 +221,9 @@ def _record(
         accuracy=_accuracy(shape) if labelled else None,
         costs=replace(
             record.costs,
-            artifact_size_bytes=round(shape.size_mb * 1e6),
+            artifact_size_bytes=size_bytes,
+            build_s=shape.build_s,
+            compile_s=shape.compile_s,
             peak_memory_bytes=round(8e7 + shape.size_mb * 4e6 + (3e8 if shape.adapter == "tensorflow" else 0)),
             load_s=0.02 + shape.size_mb / 200,
             first_call_ms=p50_ms * 3.1,

@@ -71,6 +71,12 @@ def page(synthetic: RunDirectory) -> Page:
     return Page(write_html(synthetic.path))
 
 
+def labelled(figure: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The markers of a figure by what is written beside them."""
+    markers = [trace for trace in figure["data"] if "marker" in trace]
+    return {label["text"]: trace for label, trace in zip(figure.get("labels", ()), markers, strict=False)}
+
+
 def strings(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
@@ -85,10 +91,11 @@ def test_the_page_is_written_beside_the_records(synthetic: RunDirectory, page: P
 
 def test_verdicts_come_first_and_every_variant_has_one(page: Page) -> None:
     headings = [attributes["id"] for tag, attributes in page.elements if tag == "h2"]
-    expected = ["verdicts", "pareto", "cells", "tails", "costs", "flags", "not-ok", "environment", "repeat"]
+    expected = ["verdicts", "cells", "tails", "costs", "flags", "not-ok", "environment", "repeat"]
     assert headings == expected
-    assert re.search(r"minilm: onnx-int8 is 2\.\d+x as fast as torch \[\S+\] , cosine 0\.9870, passes", page.text)
-    assert "basic_pitch: nothing is decidedly faster than saved_model" in page.text
+    said = r"ship onnx-int8: 2\.\d+x as fast as torch \[\S+\] , 3\.97x smaller, cosine 0\.9870 \(no labels: judged by"
+    assert re.search(said, page.text)
+    assert "keep saved_model: nothing is decidedly faster; closest is frozen, " in page.text
     assert len([1 for attributes in page.all("span") if attributes.get("class", "").startswith("mark ")]) >= 2 * 19
 
 
@@ -116,7 +123,7 @@ def test_nothing_is_fetched_from_anywhere(page: Page) -> None:
 
 
 def test_tables_and_figures_can_be_read_without_seeing_them(page: Page) -> None:
-    assert len(page.all("caption")) == len(page.all("table")) == 6
+    assert len(page.all("caption")) == len(page.all("table")) == 7
     for table_head in page.all("th"):
         assert table_head.get("scope") in {"col", "row", "rowgroup"}
     plots = [attributes for attributes in page.all("div") if "data-figure" in attributes]
@@ -126,13 +133,17 @@ def test_tables_and_figures_can_be_read_without_seeing_them(page: Page) -> None:
 
 
 def test_invalid_variants_are_hollow_and_never_on_the_front(page: Page) -> None:
-    traces = [trace for figure in page.figures if figure["kind"] == "pareto" for trace in figure["data"]]
-    marked = {trace["text"][0]: trace["marker"]["symbol"] for trace in traces if "text" in trace}
+    figure = next(figure for figure in page.figures if "onnx-int8 (invalid)" in labelled(figure))
+    marked = labelled(figure)
 
-    assert marked["onnx-int8 (invalid)"].endswith("-open")
-    assert not any(symbol.endswith("-open") for label, symbol in marked.items() if "invalid" not in label)
-    invalid_x = next(trace["x"][0] for trace in traces if trace.get("text") == ["onnx-int8 (invalid)"])
-    assert all(invalid_x not in trace["x"] for trace in traces if trace["mode"] == "lines")
+    invalid = marked.pop("onnx-int8 (invalid)")
+    assert invalid["marker"]["symbol"].endswith("-open")
+    assert invalid["role"] == "bad"
+    assert not any(trace["marker"]["symbol"].endswith("-open") for trace in marked.values())
+    fronts = [each for each in page.figures if each["kind"] == "tradeoff"]
+    lines = [trace for each in fronts for trace in each["data"] if trace["mode"] == "lines"]
+    assert lines
+    assert all(invalid["x"][0] not in trace["x"] for trace in lines)
 
 
 def test_sorting_never_ranks_a_cell_that_is_not_ok(page: Page) -> None:
@@ -152,10 +163,10 @@ def test_sorting_never_ranks_a_cell_that_is_not_ok(page: Page) -> None:
 
 def test_speed_up_is_the_ratio_turned_over_and_labelled_models_show_their_accuracy(page: Page) -> None:
     digits = next(figure for figure in page.figures if "accuracy" in figure["layout"]["yaxis"]["title"]["text"])
-    by_name = {trace["text"][0]: trace for trace in digits["data"] if "text" in trace}
+    by_name = labelled(digits)
 
-    assert by_name["keras"]["x"] == [1.0]
-    assert 11 < by_name["onnx"]["x"][0] < 13
+    assert by_name["keras: reference"]["x"] == [1.0]
+    assert 11 < by_name["onnx: ship"]["x"][0] < 13
     assert by_name["onnx-int8"]["y"][0] == pytest.approx(-100 * 4 / 360)
     assert by_name["onnx-int8"]["error_y"]["arrayminus"][0] > 0.5
     band = next(shape for shape in digits["layout"]["shapes"] if shape["name"] == "band")
@@ -201,10 +212,10 @@ def test_hostile_names_are_no_markup_in_a_figure(tmp_path: Path) -> None:
 
     figures = Page(path).figures
 
-    assert {figure["kind"] for figure in figures} == {"pareto", "tails"}
+    assert {figure["kind"] for figure in figures} == {"tradeoff", "tails"}
     assert any("&lt;script&gt;" in text for text in strings(figures))
     for text in strings(figures):
-        assert not re.search(r"[$]|<(?!/?b>|br>|/?extra>)", text), text
+        assert not re.search(r"[$]|<(?!br>|/?extra>)", text), text
     templates = {trace.get("hovertemplate", "") for figure in figures for trace in figure["data"]}
     assert templates == {"%{customdata}<extra></extra>", ""}
 

@@ -63,7 +63,9 @@ def test_each_model_begins_with_its_verdict_and_shows_every_variant_with_interva
 ) -> None:
     text = table(synthetic.path)
 
-    assert re.search(r"onnx is 2\.\d+x as fast as keras \[[\d.]+–[\d.]+\], relative error 1\.3e-06, passes", text)
+    said = r"\nseed_cnn: ship onnx: 2\.\d+x as fast as keras \[[\d.]+–[\d.]+\], same size, cosine 1\.0000 \(no labels: "
+    assert re.search(said, text)
+    assert text.index("SHIP onnx") < text.index("ship onnx") < text.index("seed_cnn  batch 1")
     best = row(text, "onnx")
     assert re.search(r"faster, best +18\.\d+ ms \[[\d.]+–[\d.]+\] +0\.\d+x \[[\d.]+–[\d.]+\]", best)
     assert "slower" in row(text, "frozen-int8")
@@ -86,14 +88,15 @@ def test_the_reference_stays_when_nothing_is_decidedly_faster(tmp_path: Path) ->
 
     text = table(write_run(tmp_path, records).path)
 
-    assert "nothing is decidedly faster than keras, so keras stays" in text
+    assert "KEEP keras" in text
+    assert "keep keras: nothing is decidedly faster; closest is even, 1.01x as fast [0.99–1.03], same" in text
     assert ", best" not in text
 
 
 def test_variants_whose_intervals_overlap_the_best_are_named(tmp_path: Path) -> None:
     text = table(write_run(tmp_path, one_model(("a", 0.5, "ok"), ("b", 0.51, "ok"), ("c", 0.7, "ok"))).path)
 
-    assert "(not told apart from b)" in text
+    assert "speed not told apart: b (1.96x as fast, " in text
 
 
 def test_nothing_is_ranked_against_a_reference_that_is_not_ok(tmp_path: Path) -> None:
