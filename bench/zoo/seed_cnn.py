@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.core.artifact import TensorSpec
 from bench.core.contracts import Examples, StepResult
+from bench.formats.networks import EPSILON, Layers, torch_network, torch_state, write_keras
 from bench.formats.torch_module import write_torch_module
-
-from .networks import EPSILON, Layers, torch_network, torch_state, write_keras
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,7 +97,7 @@ class SeedCnn:
 
 def torch_module(_options: Mapping[str, Any]) -> torch.nn.Module:
     """The network in PyTorch without its weights; it takes no options."""
-    return torch_network(LAYERS, _CHANNELS)
+    return torch_network(LAYERS, (_EDGE, _EDGE, _CHANNELS))
 
 
 def _weights() -> dict[str, Array]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import zipfile
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -108,7 +110,14 @@ def test_a_build_repeats_to_the_byte(tmp_path: Path, build: Build, name: str, fo
     assert sha256_tree(again.path) == sha256_tree(build(name, format).path)
 
 
-@pytest.mark.parametrize("name", ["basic_pitch", "digits", "seed_cnn"])
+def test_a_keras_archive_holds_no_addresses_of_the_process_that_wrote_it(build: Build) -> None:
+    with zipfile.ZipFile(build("digits", "keras").path) as archive:
+        numbers = re.findall(r'"shared_object_id": (\d+)', archive.read("config.json").decode())
+    assert numbers
+    assert max(map(int, numbers)) < 100
+
+
+@pytest.mark.parametrize("name", ["basic_pitch", "digits", "mnist", "seed_cnn"])
 def test_all_formats_of_a_model_give_the_same_answers(build: Build, name: str) -> None:
     model = zoo_model(name)
     [batch] = model.sample_inputs(count=1, batch=3, dimensions=(), seed=0)
@@ -179,7 +188,10 @@ def test_digits_has_examples_of_every_digit_and_none_of_its_inputs() -> None:
     assert not samples_of(examples.inputs) & samples_of(everything)
 
 
-@pytest.mark.parametrize(("name", "format", "least"), [("digits", "torch_module", 0.97), ("basic_pitch", "onnx", 0.95)])
+@pytest.mark.parametrize(
+    ("name", "format", "least"),
+    [("digits", "torch_module", 0.97), ("mnist", "torch_module", 0.96), ("basic_pitch", "onnx", 0.95)],
+)
 def test_labels_are_predicted(build: Build, name: str, format: str, least: float) -> None:
     model = zoo_model(name)
     labelled = model.labelled()
@@ -213,6 +225,17 @@ def test_digits_keeps_the_held_out_images_out_of_its_inputs() -> None:
     assert not held_out & {image.tobytes() for batch in pool for image in batch["input"]}
     with pytest.raises(MatrixError, match="658 images for inputs"):
         model.sample_inputs(count=2, batch=330, dimensions=(), seed=0)
+
+
+def test_mnist_splits_every_digit_alike() -> None:
+    model = zoo_model("mnist")
+    labelled, examples = model.labelled(), model.examples()
+    assert np.bincount(labelled.labels).tolist() == [200] * 10
+    assert examples.labels.shape == (1000,)
+    [everything] = model.sample_inputs(count=1, batch=2000, dimensions=(), seed=0)
+    seen = samples_of(examples.inputs) | samples_of(everything)
+    assert len(seen) == 3000
+    assert not seen & samples_of(labelled.inputs)
 
 
 def test_minilm_pads_to_the_drawn_length_and_masks_the_padding() -> None:
