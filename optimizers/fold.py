@@ -47,7 +47,18 @@ class Fold:
 
 def folded(graph: Any, source: Artifact) -> Any:
     """The GraphDef of `source` with everything folded that does not depend on an input."""
-    return _without_normalization(_rewritten(graph, source), source)
+    return _without_waiting(_without_normalization(_rewritten(graph, source), source), source)
+
+
+def _without_waiting(graph: Any, source: Artifact) -> Any:
+    """Grappler lets folded constants wait for the placeholders. A session that is fed does not mind, but a function
+    whose arguments stand for them has no placeholder to run."""
+    placeholders = {f"^{name}" for name in node_names(source.inputs)}
+    for node in graph.node:
+        kept = [name for name in node.input if name not in placeholders]
+        if len(kept) < len(node.input):
+            node.input[:] = kept
+    return graph
 
 
 def _rewritten(graph: Any, source: Artifact) -> Any:

@@ -17,6 +17,8 @@ Call = Callable[[], "Sequence[Array]"]
 
 _LINE_MAX_CHARS = 300
 _TERMINAL_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # Keras writes some of its messages in bold
+#: What TensorFlow says before it comes to the cause.
+_PREAMBLES = ("Graph execution error:", "Detected at node", "<stack traces unavailable>")
 _TORCHSCRIPT_CAUSE = "\nRuntimeError: "
 #: How ONNX Runtime, PyTorch and TensorFlow say that memory ran out; they raise no MemoryError.
 _OUT_OF_MEMORY = ("bad_alloc", "Failed to allocate memory", "can't allocate memory", "OOM when allocating")
@@ -28,7 +30,8 @@ def one_line(error: BaseException) -> str:
     _, script, after = plain.rpartition(_TORCHSCRIPT_CAUSE)
     if script:  # TorchScript names the operation and its whole call stack before the cause
         plain = after
-    text = next((line.strip() for line in plain.splitlines() if line.strip()), "")
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    text = next((line for line in lines if not line.startswith(_PREAMBLES)), "".join(lines[:1]))
     if not text or isinstance(error, KeyError):
         text = f"{type(error).__name__} {text}".strip()
     return text[:_LINE_MAX_CHARS]

@@ -13,6 +13,7 @@ from bench.core import plugins
 from bench.core.artifact import Artifact, TensorSpec
 from bench.core.contracts import StepResult
 from bench.core.errors import StepFailed
+from bench.formats.frozen_graph import read_graph
 from tests.conformance import step_sources
 from tests.conformance.step_sources import IMAGE, SCORES, artifact
 
@@ -54,6 +55,14 @@ def every_graph_variant_is_restored_as_serving_programs_do(directory: Path) -> N
             "frozen_graph", Path(graph.path), {"1.image": images(2)}, graph.inputs, graph.outputs
         )
         np.testing.assert_allclose(served, expected["scores"], atol=1e-6)
+
+
+def folded_constants_wait_for_no_placeholder(directory: Path) -> None:
+    """A function whose arguments stand for the placeholders could not run such a graph."""
+    frozen = as_artifact(apply("freeze", step_sources.saved_model(directory), directory))
+    for name in ("fold", "quantize_weights"):
+        graph = read_graph(apply(name, frozen, directory).path)
+        assert not [node.name for node in graph.node if "^image" in node.input]
 
 
 def folding_keeps_branches_and_both_of_two_equal_outputs(directory: Path) -> None:
@@ -210,6 +219,7 @@ def the_converter_given_the_keras_model_writes_answers_that_are_no_numbers(direc
 
 SCENARIOS: tuple[Callable[[Path], None], ...] = (
     every_graph_variant_is_restored_as_serving_programs_do,
+    folded_constants_wait_for_no_placeholder,
     folding_keeps_branches_and_both_of_two_equal_outputs,
     several_inputs_and_outputs_keep_their_order_in_tflite,
     both_forms_of_gelu_reach_onnx,
