@@ -46,5 +46,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m bench.zoo.fetch || { \
 		echo '*** Some pretrained models could not be fetched: their cells will be skipped, all else works.' >&2; \
 		echo '*** Try again with: $(BIN)/python -m bench.zoo.fetch' >&2; }
+	@$(BIN)/python -m converters.onnx2tf_packages || { \
+		echo '*** onnx2tf could not be fetched: the step onnx_to_saved_model is blocked, all else works.' >&2; \
+		echo '*** Try again with: $(BIN)/python -m converters.onnx2tf_packages' >&2; }
 	$(BIN)/python -m bench run --prepare || [ $$? -eq 3 ]
 	@touch $(STAMP)

@@ -70,7 +70,10 @@ def _print_tables(listing: dict[str, list[dict[str, Any]]]) -> None:
             table.add_column(column, overflow="fold")
         for entry in entries:
             formats = ", ".join(entry["accepts"]) + (f" -> {entry['produces']}" if entry["produces"] else "")
-            here = "yes" if entry["runs_here"] else f"no: {entry['reason']}"
+            here = "yes" if entry["runs_here"] else "no"
             table.add_row(*(Text(printable(cell)) for cell in (entry["name"], here, formats, entry["summary"])))
         console.print(table)
+        for entry in entries:
+            if not entry["runs_here"]:
+                print(printable(f"  not here: {entry['name']}: {entry['reason']}"))
         console.print()
