@@ -314,7 +314,10 @@ def write_named_run(results_dir: Path, names: Sequence[str]) -> RunDirectory:
         )
         flag = Flag(name=name, text=name, affects=(name,))
         records.append(replace(make_record(reference, p50_ms=2.0, reference=reference), flags=(flag,)))
-        records.append(replace(make_record(variant, p50_ms=1.0, ratio=0.5, reference=reference), flags=(flag,)))
+        named = replace(make_record(variant, p50_ms=1.0, ratio=0.5, reference=reference), flags=(flag,))
+        assert named.artifact is not None
+        lineage = tuple(replace(link, notes=(name,)) for link in named.artifact.lineage)
+        records.append(replace(named, artifact=replace(named.artifact, lineage=lineage)))
         broken = replace(variant, variant=replace(variant.variant, name=f"{name}2"))
         outcome = Outcome(status="failed", reason=name, hint=name, culprit=name, phase=name, log_tail=name)
         records.append(replace(make_record(broken, status="failed", reference=reference), outcome=outcome))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from bench.records import RunDirectory
 from bench.report import write_html
+from tests.report.quantized import write_quantized_run
 from tests.report.synthetic import HOSTILE_NAMES, write_named_run
 
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -78,6 +80,20 @@ def test_the_page_draws_all_figures_without_an_error_and_without_the_network(syn
     assert seen.requests == []
     assert seen.dom.count('data-drawn="yes"') == 8
     assert seen.dom.count('class="main-svg"') >= 8
+
+
+def test_every_marker_of_a_trade_off_has_its_label_beside_it(tmp_path: Path) -> None:
+    run = write_quantized_run(tmp_path)
+
+    seen = visit(write_html(run.path))
+
+    assert seen.console == []
+    assert seen.requests == []
+    drawn = seen.dom.split("<script")[0]
+    labels = re.findall(r'<text class="annotation-text"[^>]*>([^<]*)</text>', drawn)
+    assert len(labels) == drawn.count('class="annotation"') == 34, "all but what has no time"
+    assert "openvino-bf16: ship" in labels
+    assert "binarized (invalid, -46.9 points)" in labels
 
 
 def test_hostile_names_run_nothing(tmp_path: Path) -> None:
