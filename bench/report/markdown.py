@@ -11,6 +11,7 @@ from .headline import Headline, change_text, headline
 from .reading import Report, Section
 from .row import Row
 from .words import (
+    NOT_RUN,
     NOTHING,
     accuracy_text,
     affects_text,
@@ -53,8 +54,8 @@ def _lines(report: Report) -> Iterator[str]:
         yield _line([_escaped(text) for text in _summary(section, words)])
     yield ""
     for section, words in said:
-        also = f" ({'; '.join(words.also)})" if words.also else ""
-        yield f"- **{_escaped(section.label)}**: {_escaped(words.sentence + also)}"
+        yield f"- **{_escaped(section.label)}**: {_escaped(words.sentence)}"
+        yield from (f"  - {_escaped(also)}" for also in words.also)
     for damage in report.damages:
         yield f"- damaged data: {_escaped(str(damage))}"
     unfinished = unfinished_text(report)
@@ -110,7 +111,7 @@ def _details(report: Report) -> Iterator[str]:
         outcome = row.record.outcome
         if not row.is_ok:
             hint = f" Next: {_escaped(outcome.hint)}" if outcome.hint else ""
-            made = "" if row.record.artifact is None else f" ({_escaped(made_text(row))})"
+            made = f" ({_escaped(made_text(row))})" if outcome.status in NOT_RUN and row.record.artifact else ""
             yield f"- {_escaped(f'{section.label} {row.variant}')}{made} {_escaped(how_it_ended(outcome))}.{hint}"
     manifest = report.run.manifest
     yield f"- {_escaped(method_text(report))}"

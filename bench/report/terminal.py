@@ -209,7 +209,7 @@ def _not_ok(report: Report) -> Iterator[RenderableType]:
             if not row.is_ok and (outcome.status in NOT_RUN) is wanted:
                 reason = how_it_ended(outcome)
                 same = told.setdefault((without_numbers(reason), outcome.hint), [])
-                made = "" if row.record.artifact is None else f" ({made_text(row)})"
+                made = f" ({made_text(row)})" if wanted and row.record.artifact is not None else ""
                 same.append((f"{section.label} {row.variant}{made}", reason))
         if told:
             yield _line(title, style="bold")

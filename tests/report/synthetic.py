@@ -138,7 +138,9 @@ def write_synthetic_run(
 
 
 def _cell(model: str, shape: Shape) -> Cell:
-    steps = (StepCall(name="saved_model_to_onnx", options=(("opset", 17),)),) if "onnx" in shape.variant else ()
+    steps: tuple[StepCall, ...] = (
+        (StepCall(name="saved_model_to_onnx", options=(("opset", 17),)),) if "onnx" in shape.variant else ()
+    )
     if "int8" in shape.variant or shape.notes:
         steps += (StepCall(name="quantize_dynamic"),)
     return Cell(

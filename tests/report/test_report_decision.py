@@ -187,7 +187,7 @@ def test_the_interval_of_the_change_holds_it_and_narrows_with_samples() -> None:
         change = accuracy_change(accuracy)
         assert change.value == pytest.approx(-0.1)
         assert change.interval is not None
-        assert change.interval.low <= change.value <= change.interval.high
+        assert change.interval.low <= -0.1 <= change.interval.high
     wide, narrow = (accuracy_change(each).interval for each in (few, many))
     assert wide is not None
     assert narrow is not None
