@@ -13,7 +13,7 @@ __all__ = ["print_run", "run_json", "write_html", "write_markdown"]
 
 
 def print_run(run_dir: Path, stream: IO[str]) -> None:
-    """Write the final table: a block for each model, then flags, then what is not ok and the way out.
+    """Write what to ship, then a table for each model, then notes, flags, and what is not ok with the way out.
 
     On a terminal as wide as it is; elsewhere plain text, as wide as the numbers need.
     """

@@ -33,10 +33,9 @@ def headline(section: Section) -> Headline:
     """What to do about a model, for the top of every view."""
     reference, ship = section.reference, section.best
     if reference is None:
-        return Headline(take="no ranking", sentence="no ranking, for the reference has no record")
+        return _no_ranking("the reference has no record")
     if not reference.is_ok:
-        ended = ending(reference.record.outcome)
-        return Headline(take="no ranking", sentence=f"no ranking, for the reference {reference.variant} {ended}")
+        return _no_ranking(f"the reference {reference.variant} {ending(reference.record.outcome)}")
     if ship is None:
         return Headline(
             take=f"KEEP {reference.variant}",
@@ -59,6 +58,10 @@ def headline(section: Section) -> Headline:
         also=_also(section),
         is_less_accurate=_is_less_accurate(ship),
     )
+
+
+def _no_ranking(reason: str) -> Headline:
+    return Headline(take="no ranking", answers=reason, sentence=f"no ranking, for {reason}")
 
 
 def size_text(row: Row, reference: Row) -> str:
@@ -163,14 +166,16 @@ def _memory(row: Row) -> str:
 
 def _named(section: Section, row: Row, needs: str = "") -> str:
     """A variant with what decides whether one would rather take it."""
-    speed = speed_up(row).value
-    facts = [
-        needs,
-        "the reference" if row is section.reference else "" if speed is None else f"{_times(speed)} as fast",
-    ]
-    accuracy = row.record.accuracy
-    if row is not section.reference:
-        facts.append(closeness_text(row) if accuracy is None else change_text(accuracy).split(" [")[0])
+    if row is section.reference:
+        facts = [needs, "the reference"]
+    else:
+        speed, accuracy = speed_up(row).value, row.record.accuracy
+        facts = [
+            needs,
+            "" if speed is None else f"{_times(speed)} as fast",
+            "inconclusive" if row.standing == "inconclusive" else "",
+            closeness_text(row) if accuracy is None else change_text(accuracy).split(" [")[0],
+        ]
     return f"{row.variant} ({', '.join(fact for fact in facts if fact)})"
 
 

@@ -176,7 +176,9 @@ def test_the_reference_that_stays_is_said_with_the_closest_and_what_is_smaller()
     assert said.sentence == (
         "keep keras: nothing is decidedly faster; closest is int8, 1.03x as fast [1.02–1.04], inconclusive"
     )
-    assert said.also == ("smallest and least memory: int8 (250 kB, 80 MB of memory, 1.03x as fast, -1.2 points)",)
+    assert said.also == (
+        "smallest and least memory: int8 (250 kB, 80 MB of memory, 1.03x as fast, inconclusive, -1.2 points)",
+    )
 
 
 def test_the_interval_of_the_change_holds_it_and_narrows_with_samples() -> None:
