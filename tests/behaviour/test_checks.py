@@ -64,6 +64,20 @@ def test_a_scale_taken_over_the_whole_batch_is_found() -> None:
     assert _status("batch_invariance", _sound, pool=_pool(1)) == "skipped"
 
 
+def test_numbers_behind_an_output_of_texts_are_compared_too() -> None:
+    rng = np.random.default_rng(2)
+
+    def named(batch: Mapping[str, Any]) -> Outputs:
+        return {"label": np.array(["a", "b", "c", "d"], dtype=object), "y": batch["x"] + rng.random(batch["x"].shape)}
+
+    assert _status("determinism", named) == "failed"
+
+
+def test_a_text_that_changes_is_a_difference_without_bounds() -> None:
+    texts = iter("abcdef")
+    assert _status("determinism", lambda batch: {"label": np.array([next(texts)])}) == "failed"
+
+
 def test_the_same_answer_to_everything_is_found() -> None:
     assert _status("distinct_outputs", lambda batch: {"y": np.ones(4)}) == "failed"
 
