@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, model_validator
@@ -10,7 +11,7 @@ from pydantic import Discriminator, Field, Tag, ValidationInfo, model_validator
 from bench.core.cell import Measurement, Tolerance
 
 from .checks import check_chain, check_options
-from .locations import check_inputs, check_model
+from .locations import absolute, check_inputs, check_model
 from .problems import Finding, show_value
 from .shapes import (
     AdapterWords,
@@ -224,6 +225,9 @@ class ModelSection(Section):
             written = getattr(self, key)
             if written is not None:
                 findings += [Finding(text=f.text, at=(key,)) for f in check(written, context.directory)]
+        if self.examples is not None and self.inputs is not None and _same_file(self, context):
+            text = "is the file of `inputs`: what a step learned from must not judge its result"
+            findings.append(Finding(text=text, at=("examples",)))
         if self.null is not None:
             findings += [replace(f, at=("null", *f.at)) for f in check_options("adapters", "null", self.null)]
         return findings
@@ -231,6 +235,15 @@ class ModelSection(Section):
     def _named_variants(self) -> list[tuple[tuple[str | int, ...], str]]:
         listed = isinstance(self.variants, tuple)
         return [(("variants", i if listed else name), name) for i, name in enumerate(self.variants or ())]
+
+
+def _same_file(section: ModelSection, context: Context) -> bool:
+    paths = (Path(absolute(str(path), context.directory)) for path in (section.inputs, section.examples))
+    try:
+        inputs, examples = (path.resolve() for path in paths)
+    except (OSError, ValueError):
+        return False  # told by the check of each file
+    return inputs == examples
 
 
 class AxesSection(Section):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import records
 from bench.core.cell import Cell, Group
-from bench.core.errors import Interrupted
+from bench.core.errors import Interrupted, StoreError
 from bench.core.results import Outcome, Record, SamplesRef
 from bench.environment import available_memory_bytes, fingerprint
 from bench.matrix import Matrix
@@ -55,6 +55,7 @@ class Session:
                 prepared = self.workshop.prepare(
                     [(cell, group.reference) for group in to_measure for cell in self._wanted(group, missing)]
                 )
+            self._require_same_sources(prepared)
             for position, group in enumerate(to_measure, start=1):
                 current = [cell for cell in self._wanted(group, missing) if cell.id in missing]
                 reference_id = group.reference_id
@@ -64,6 +65,20 @@ class Session:
             self._cancel(current, reference_id, interruption)
             return interruption.signal_number
         return None
+
+    def _require_same_sources(self, prepared: Mapping[str, Prepared | Outcome]) -> None:
+        """A resumed run must not mix two models: files beside a model's own are known only once it has been read."""
+        recorded, _ = self.directory.records()
+        before = {(each.cell.model, each.cell.variant.source): each.source_sha256 for each in recorded}
+        for made in prepared.values():
+            if not isinstance(made, Prepared):
+                continue
+            cell = made.cell
+            if before.get((cell.model, cell.variant.source), "") not in ("", made.source_sha256):
+                raise StoreError(
+                    f"{cell.model.name}: the model has changed since this run began, in a file beside its own",
+                    hint="start anew: --new",
+                )
 
     def _wanted(self, group: Group, missing: set[str]) -> list[Cell]:
         """Cells of the group to measure now: those missing that can run, and their reference to pair them with."""

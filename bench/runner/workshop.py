@@ -30,6 +30,7 @@ from .provenance import versions_of
 from .watch import Watcher
 from .wishes import Chain, ExamplesWish, PoolWish, Wish, chain_of, pool_wish, wishes
 
+_MADE_UP = "learned from made-up samples, not from real ones: name a file under `examples:` of the model"
 _EXAMPLES_SEED_OFFSET = 1_000_003  # made-up examples are never the inputs that variants are judged on
 
 
@@ -159,6 +160,8 @@ class Workshop:
             return _Examples(path=str(path), sha256=str(body["sha256"]), has_labels=bool(body["has_labels"]))
         assert running.site is not None  # noqa: S101  a chain is built on a site
         result = msgspec.convert(body, StepResult, dec_hook=_path)
+        if running.wish.examples is not None and _are_made_up(running.wish.model):
+            result = replace(result, notes=(*result.notes, _MADE_UP))
         return running.site.keep(result, lineage=self._lineage(running.wish, duration_s))
 
     def _settle(self, wish: Wish, made: Artifact | Pool | _Examples | Outcome) -> None:
@@ -323,6 +326,11 @@ class Workshop:
 
 def _opens_a_users_file(job: Job) -> bool:
     return isinstance(job, SourceJob) and job.model.kind == "path" and job.format not in CODE_FORMATS
+
+
+def _are_made_up(model: ModelRef) -> bool:
+    """Whether a model's examples come from its signature alone (see `bench.worker.building`)."""
+    return model.kind == "path" and not model.examples_path
 
 
 def _zoo_name(model: ModelRef) -> str:

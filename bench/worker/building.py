@@ -13,6 +13,7 @@ from bench.core import plugins
 from bench.core.artifact import TensorSpec
 from bench.core.cell import Dimension, ModelRef
 from bench.core.contracts import Examples, StepResult
+from bench.core.errors import MatrixError
 from bench.core.job import ExamplesJob, InputsJob, MembersJob, SourceJob, StepJob
 
 from .protocol import Answer, Say
@@ -96,10 +97,13 @@ def _gather_examples(job: ExamplesJob) -> Examples:
     if model.examples_path:
         from bench.zoo.user_inputs import user_examples
 
-        return user_examples(Path(model.examples_path), job.inputs, dimensions=job.dimensions)
-    if model.kind != "path":
-        examples: Examples = zoo_model(model).examples()
+        examples = user_examples(Path(model.examples_path), job.inputs, dimensions=job.dimensions)
+        if model.inputs_path:
+            judged = user_examples(Path(model.inputs_path), job.inputs, dimensions=job.dimensions)
+            _require_apart(model.examples_path, _samples(examples.inputs), _samples(judged.inputs))
         return examples
+    if model.kind != "path":
+        return zoo_model(model).examples()
     batches = _made_up(model, job.inputs, count=_MADE_UP_EXAMPLES, batch=1, dimensions=job.dimensions, seed=job.seed)
     return Examples(inputs=_joined(batches))
 
@@ -139,6 +143,21 @@ def _gather_inputs(job: InputsJob) -> tuple[Sequence[Batch], LabelledSet | None]
         return batches, offered.labelled()
     batches = _made_up(model, job.inputs, count=job.count, batch=job.batch, dimensions=job.dimensions, seed=job.seed)
     return batches, None
+
+
+def _samples(inputs: Batch) -> set[bytes]:
+    """Each sample as the bytes of all its inputs."""
+    count = len(next(iter(inputs.values())))
+    return {b"".join(inputs[name][position].tobytes() for name in sorted(inputs)) for position in range(count)}
+
+
+def _require_apart(path: str, examples: set[bytes], judged: set[bytes]) -> None:
+    shared = len(examples & judged)
+    if shared:
+        raise MatrixError(
+            f"{path}: {shared} of its {len(examples)} samples are among the inputs too",
+            hint="take them out: what a step learned from must not judge its result",
+        )
 
 
 def _made_up(

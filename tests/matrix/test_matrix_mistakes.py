@@ -220,3 +220,14 @@ def test_a_hostile_line_is_shown_without_control_characters_and_cut_around_the_c
     assert all(part.isprintable() for part in shown)
     assert len(shown[1]) < 140
     assert shown[2].index("^") == shown[1].index("bacth")
+
+
+def test_samples_that_judge_a_model_are_not_taken_to_learn_from(tmp_path: Path) -> None:
+    for name in ("m.onnx", "cases.npz"):
+        (tmp_path / name).touch()
+    (tmp_path / "same.npz").symlink_to(tmp_path / "cases.npz")
+    file = tmp_path / "same.yaml"
+    file.write_text("schema: 1\nmodels:\n  m: {path: m.onnx, inputs: cases.npz, examples: same.npz}\n")
+    (told,) = mistakes(file)
+    assert told.startswith(f"{file}:3:")
+    assert "is the file of `inputs`" in told
