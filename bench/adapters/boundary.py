@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.core.artifact import Artifact, TensorSpec
 from bench.core.errors import BenchError, TargetError
+from bench.formats.messages import is_about_memory
 
 if TYPE_CHECKING:
     from bench.core.contracts import Array, Batch
@@ -20,8 +21,6 @@ _TERMINAL_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # Keras writes some of its mes
 #: What TensorFlow says before it comes to the cause.
 _PREAMBLES = ("Graph execution error:", "Detected at node", "<stack traces unavailable>")
 _TORCHSCRIPT_CAUSE = "\nRuntimeError: "
-#: How ONNX Runtime, PyTorch and TensorFlow say that memory ran out; they raise no MemoryError.
-_OUT_OF_MEMORY = ("bad_alloc", "Failed to allocate memory", "can't allocate memory", "OOM when allocating")
 
 
 def one_line(error: BaseException) -> str:
@@ -49,7 +48,7 @@ def as_target_error(doing: str, *, hint: str | None = None) -> Iterator[None]:
         raise
     except Exception as error:
         cause = one_line(error)
-        if any(words in str(error) for words in _OUT_OF_MEMORY):
+        if is_about_memory(error):
             raise MemoryError(f"{doing}: {cause}") from error
         raise TargetError(f"{doing}: {cause}", hint=hint) from error
 

@@ -53,7 +53,8 @@ class Step(Protocol):
     """An optimizer (same format in and out) or a converter.
 
     `Options` is a frozen dataclass with defaults, validated in the parent. `apply` reads only `source` and
-    `examples`, writes only in `out_dir`, gives the same meaning for the same input, and raises only StepFailed.
+    `examples`, writes only in `out_dir`, gives the same meaning for the same input, and raises only StepFailed,
+    or MemoryError where memory ran out.
     """
 
     Options: ClassVar[type[Any]]

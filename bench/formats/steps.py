@@ -10,6 +10,8 @@ from bench.core.artifact import Artifact, Change
 from bench.core.errors import BenchError, StepFailed
 from bench.core.plugins import install_hint, lookup
 
+from .messages import in_one_line, is_about_memory
+
 _SUMMARY_MAX_CHARS = 300
 
 
@@ -28,18 +30,30 @@ def table_blockers(step: str, source_format: str) -> list[str]:
 
 @contextmanager
 def only_step_failures(step: str, source: Artifact, *, hint: str) -> Iterator[None]:
-    """Turn whatever a library raises inside into one StepFailed that names the step, the source and the cause.
+    """Turn whatever a library raises inside into one StepFailed of one line: the step, the source and the cause.
 
-    The library's own traceback stays chained below, for the log.
+    MemoryError stays MemoryError, and frameworks' own words for it become one, so that the build ends as out of
+    memory. The library's own traceback stays chained below, for the log.
     """
     try:
         yield
-    except StepFailed:
+    except MemoryError:
         raise
-    except BenchError as error:
-        raise StepFailed(f"{step}: {error.message}", hint=error.hint or hint) from error
     except Exception as error:
-        raise StepFailed(f"{step}: {source.path}: {summary_of(error)}", hint=hint) from error
+        message, way_out = _told(step, source, error), getattr(error, "hint", None) or hint
+        if is_about_memory(error):
+            raise MemoryError(message) from error
+        if isinstance(error, StepFailed) and message == error.message:
+            raise
+        raise StepFailed(message, hint=way_out) from error
+
+
+def _told(step: str, source: Artifact, error: Exception) -> str:
+    if isinstance(error, StepFailed):
+        return in_one_line(error.message)
+    if isinstance(error, BenchError):
+        return f"{step}: {in_one_line(error.message)}"
+    return f"{step}: {source.path}: {summary_of(error)}"
 
 
 def summary_of(error: BaseException) -> str:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 from bench.core.canonical import canonical_json
 from bench.core.errors import PluginError, TargetError
 
+from .messages import in_one_line
+
 if TYPE_CHECKING:
     import torch
 
@@ -49,7 +51,7 @@ def load_torch_module(path: Path) -> torch.nn.Module:
 
     Weights are copied into memory that torch allocated, for tensors mapped from the file are badly aligned.
     """
-    factory, options = _read_description(path / DESCRIPTION_NAME)
+    factory, options = description_of(path)
 
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -64,17 +66,19 @@ def load_torch_module(path: Path) -> torch.nn.Module:
         module.load_state_dict(load_file(path / WEIGHTS_NAME))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise TargetError(
-            f"{path / WEIGHTS_NAME} does not fit {factory}: {error}", hint="build the artifact again"
+            f"{path / WEIGHTS_NAME} does not fit {factory}: {in_one_line(str(error))}", hint="build the artifact again"
         ) from error
     return module.eval().requires_grad_(False)
 
 
 def require_description(path: Path) -> None:
     """TargetError when the directory does not name one of our own factories; nothing is imported."""
-    _read_description(path / DESCRIPTION_NAME)
+    description_of(path)
 
 
-def _read_description(path: Path) -> tuple[str, Mapping[str, Any]]:
+def description_of(directory: Path) -> tuple[str, Mapping[str, Any]]:
+    """The factory and its options; TargetError when the directory does not name one of our own; nothing is imported."""
+    path = directory / DESCRIPTION_NAME
     hint = 'expected {"factory": "bench.zoo.<module>:<function>", "options": {...}}'
     try:
         description = json.loads(path.read_text(encoding="utf-8"))

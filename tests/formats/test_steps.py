@@ -9,7 +9,7 @@ import pytest
 
 from bench.core.artifact import Artifact, TensorSpec
 from bench.core.contracts import Examples
-from bench.core.errors import StepFailed, TargetError
+from bench.core.errors import BenchError, StepFailed, TargetError
 from bench.formats.examples import check_batches, require_sound, trace_batch
 from bench.formats.steps import count_changes, only_step_failures
 
@@ -31,6 +31,27 @@ def test_an_endless_message_is_cut() -> None:
     with pytest.raises(StepFailed) as caught, only_step_failures("melt", _SOURCE, hint=""):
         raise ValueError("x" * 10_000)
     assert len(caught.value.message) < 400
+
+
+@pytest.mark.parametrize("kind", [StepFailed, TargetError])
+def test_lines_of_our_own_errors_are_joined(kind: type[BenchError]) -> None:
+    with pytest.raises(StepFailed) as caught, only_step_failures("melt", _SOURCE, hint="cool it"):
+        raise kind("it does not fit:\n\tMissing keys: a\n", hint="build again")
+    assert caught.value.message.endswith("it does not fit: Missing keys: a")
+    assert caught.value.hint == "build again"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("too little"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        TargetError("weights do not fit: std::bad_alloc"),
+    ],
+)
+def test_running_out_of_memory_is_no_failure_of_the_step(error: Exception) -> None:
+    with pytest.raises(MemoryError, match=r"memory|little|alloc"), only_step_failures("melt", _SOURCE, hint=""):
+        raise error
 
 
 def test_our_own_errors_keep_their_message_and_hint() -> None:
