@@ -70,6 +70,7 @@ save(model, sys.argv[1], save_as_external_data=True, location="weights.bin", siz
 
 
 def _write_with_external_data(path: Path, value: float) -> None:
+    (path.parent / "weights.bin").unlink(missing_ok=True)  # the library appends
     subprocess.run([sys.executable, "-c", _EXTERNAL, str(path), str(value)], check=True)
 
 
