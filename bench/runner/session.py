@@ -69,12 +69,14 @@ class Session:
     def _require_same_sources(self, prepared: Mapping[str, Prepared | Outcome]) -> None:
         """A resumed run must not mix two models: files beside a model's own are known only once it has been read."""
         recorded, _ = self.directory.records()
-        before = {(each.cell.model, each.cell.variant.source): each.source_sha256 for each in recorded}
+        before = {
+            (each.cell.model, each.cell.variant.source): each.source_sha256 for each in recorded if each.source_sha256
+        }
         for made in prepared.values():
             if not isinstance(made, Prepared):
                 continue
             cell = made.cell
-            if before.get((cell.model, cell.variant.source), "") not in ("", made.source_sha256):
+            if before.get((cell.model, cell.variant.source), made.source_sha256) != made.source_sha256:
                 raise StoreError(
                     f"{cell.model.name}: the model has changed since this run began, in a file beside its own",
                     hint="start anew: --new",
