@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 _NAME = "exported_program_to_aot_inductor"
 _LARGEST_ERROR_RATIO = 0.05
+_QUANTIZED = "quantized_decomposed."
 _HINT = "try the option freezing: false; the log holds the compiler's own words"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AotInductorOptions:
-    """`freezing` folds and packs weights while compiling; without it a quantized program is computed in floats."""
+    """`freezing` folds and packs weights while compiling; a quantized program is refused without it."""
 
     freezing: bool = False
 
@@ -55,7 +56,12 @@ def _compile(source: Artifact, options: AotInductorOptions, out_dir: Path, examp
 
     torch_source = load_source(source, examples)
     program = load_exported(Path(source.path))
-    before = operator_counts(program).total()
+    counts = operator_counts(program)
+    if not options.freezing and any(name.startswith(_QUANTIZED) for name in counts):
+        raise StepFailed(
+            f"{_NAME}: {source.path} is quantized, and without freezing it would be computed in floats",
+            hint="set freezing: true",
+        )
     path = out_dir / "model.pt2"
     with tempfile.TemporaryDirectory() as cache:
         compile_package(program, torch_source.example, path, Path(cache), freezing=options.freezing)
@@ -68,7 +74,7 @@ def _compile(source: Artifact, options: AotInductorOptions, out_dir: Path, examp
         _require_close(source, expected, answer)
     changes = (
         Change(what="bytes", before=source.size_bytes, after=path.stat().st_size),
-        Change(what="nodes", before=before, after=1),
+        Change(what="nodes", before=counts.total(), after=1),
     )
     return StepResult(format="aot_inductor", path=path, inputs=source.inputs, outputs=source.outputs, changes=changes)
 

@@ -37,10 +37,14 @@ class CompressOpenvino:
     Options = CompressOpenvinoOptions
 
     def blockers(self, source_format: str, options: CompressOpenvinoOptions) -> Sequence[str]:
-        """What the table line says is missing, and a group size that no weights can have."""
+        """What the table line says is missing, a group size that no weights can have, and what 8 bits know not."""
         reasons = table_blockers(_NAME, source_format)
         if options.group_size != -1 and options.group_size < 1:
             reasons.append(f"{_NAME} groups at least one weight: choose a group_size above 0, or -1")
+        if options.mode != "INT4_SYM" and (options.group_size != -1 or options.all_layers):
+            reasons.append(
+                f"{_NAME}: group_size and all_layers are for INT4_SYM alone: leave them out of {options.mode}"
+            )
         return reasons
 
     def apply(

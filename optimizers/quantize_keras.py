@@ -51,7 +51,7 @@ def _quantize(source: Artifact, options: QuantizeKerasOptions, out_dir: Path, ex
     batches = check_batches(source.inputs, examples)
     expected = [_answers(model, source, batch) for batch in batches]
     model.quantize(options.mode)
-    quantized = _quantized_layers(model)
+    layers, quantized = len(_layers(model)), _quantized_layers(model)
     if not quantized:
         raise StepFailed(
             f"{_NAME}: {source.path} has no dense or embedding layer to quantize",
@@ -66,9 +66,9 @@ def _quantize(source: Artifact, options: QuantizeKerasOptions, out_dir: Path, ex
     changes = (
         Change(what="bytes", before=source.size_bytes, after=path.stat().st_size),
         Change(what="quantized layers", before=0, after=quantized),
-        Change(what="layers", before=len(model.layers), after=len(reloaded.layers)),
+        Change(what="layers", before=layers, after=len(_layers(reloaded))),
     )
-    notes = (f"{quantized} of {len(model.layers)} layers are quantized: Keras leaves convolutions in float",)
+    notes = (f"{quantized} of {layers} layers are quantized: Keras leaves convolutions in float",)
     return StepResult(
         format="keras", path=path, inputs=source.inputs, outputs=source.outputs, changes=changes, notes=notes
     )
@@ -80,9 +80,14 @@ def _answers(model: Any, source: Artifact, batch: Any) -> dict[str, Any]:
     return {spec.name: answer.numpy() for spec, answer in zip(source.outputs, answers, strict=True)}
 
 
+def _layers(model: Any) -> list[Any]:
+    """The layers that hold no others, also those inside nested models and layers: what `quantize` looks at."""
+    return [layer for layer in model._flatten_layers() if len(list(layer._flatten_layers())) == 1]  # noqa: SLF001
+
+
 def _quantized_layers(model: Any) -> int:
     """Layers whose policy of types Keras made one of quantization."""
-    return sum(getattr(layer, "quantization_mode", None) is not None for layer in model.layers)
+    return sum(getattr(layer, "quantization_mode", None) is not None for layer in _layers(model))
 
 
 STEP = QuantizeKeras()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +18,7 @@ from bench.formats.torch_source import load_source, run_module
 from .torch_programs import write_program
 
 if TYPE_CHECKING:
-    from bench.core.contracts import Examples
+    from bench.core.contracts import Array, Examples
 
 _NAME = "quantize_pt2e"
 _HINT = "the network's Python may depend on values, which torch.export cannot follow; the log holds torch's own words"
@@ -58,16 +58,14 @@ def _quantize(source: Artifact, options: QuantizePt2eOptions, out_dir: Path, exa
     import torchao.quantization.pt2e.quantizer.x86_inductor_quantizer as x86
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    if examples is None:
-        raise StepFailed(f"{_NAME}: no examples to calibrate with", hint="give the model examples")
+    batches = _calibration_batches(source, options, examples)
     torch_source = load_source(source, examples)
     program = export(torch_source.module, torch_source)
     before = operator_counts(program)
     quantizer = x86.X86InductorQuantizer()
     quantizer.set_global(x86.get_default_x86_inductor_quantization_config(is_dynamic=options.activations == "dynamic"))
     prepared = prepare_pt2e(program.module(), quantizer)
-    size, count = options.calibration_batch_size, options.calibration_batches
-    for batch in batches_of(examples, source.inputs, size=size, count=count):
+    for batch in batches:
         run_module(prepared, batch, source.inputs, torch_source.outputs)
     quantized = convert_pt2e(prepared)
     _drop_unused(quantized)
@@ -76,7 +74,26 @@ def _quantize(source: Artifact, options: QuantizePt2eOptions, out_dir: Path, exa
             f"{_NAME}: {source.path} has no operator that can be quantized with {options.activations} activations",
             hint="try the other choice of the option activations, or leave the variant out",
         )
-    return write_program(_NAME, source, torch_source, quantized, before, out_dir, examples)
+    notes = (_note(batches),) if options.activations == "static" else ()
+    return write_program(_NAME, source, torch_source, quantized, before, out_dir, examples, notes)
+
+
+def _calibration_batches(
+    source: Artifact, options: QuantizePt2eOptions, examples: Examples | None
+) -> Sequence[Mapping[str, Array]]:
+    size, count = options.calibration_batch_size, options.calibration_batches
+    batches = [] if examples is None else batches_of(examples, source.inputs, size=size, count=count)
+    if not batches:
+        raise StepFailed(
+            f"{_NAME}: there are not examples enough for one batch to calibrate with (calibration_batch_size {size})",
+            hint="give the model more examples, or choose a smaller calibration_batch_size",
+        )
+    return batches
+
+
+def _note(batches: Sequence[Mapping[str, Array]]) -> str:
+    samples = sum(len(next(iter(batch.values()))) for batch in batches)
+    return f"ranges of activations were learned from {samples} examples in {len(batches)} batches"
 
 
 def _drop_unused(module: Any) -> None:

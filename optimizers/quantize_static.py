@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from bench.formats.examples import batches_of
 from bench.formats.onnx_file import EXTERNAL_DATA_FROM_BYTES, operator_counts
 from bench.formats.steps import only_step_failures, table_blockers
 
-from .onnx_models import FILE_NAME, checked_result, counts_of, quantized_nodes, save_model
+from .onnx_models import FILE_NAME, checked_result, save_model
 from .processor import arithmetic
 
 if TYPE_CHECKING:
@@ -63,8 +62,11 @@ class QuantizeStatic:
     Options = QuantizeStaticOptions
 
     def blockers(self, source_format: str, options: QuantizeStaticOptions) -> Sequence[str]:
-        """What the table line says is missing."""
-        return table_blockers(_NAME, source_format)
+        """What the table line says is missing, and symmetric activations of a type that has no sign."""
+        reasons = table_blockers(_NAME, source_format)
+        if options.symmetric and options.activation_type == "QUInt8":
+            reasons.append(f"{_NAME}: QUInt8 is never symmetric: choose activation_type QInt8, or leave out symmetric")
+        return reasons
 
     def apply(
         self, source: Artifact, options: QuantizeStaticOptions, out_dir: Path, examples: Examples | None
@@ -79,14 +81,18 @@ def _quantize(source: Artifact, options: QuantizeStaticOptions, out_dir: Path, e
 
     _require_known(options.op_types)
     model = onnx.load(source.path)
-    before = operator_counts(model)
+    before, weights_before = operator_counts(model), _quantized_weights(model)
     batches = _calibration_batches(source, options, examples)
     types = _types(options)
     path = out_dir / FILE_NAME
     with tempfile.TemporaryDirectory() as directory:
         prepared = _prepare(source, model, Path(directory))
         _write(source, options, types, prepared, batches, path)
-    _require_quantized(source, before, counts_of(path))
+    if _quantized_weights(onnx.load(path, load_external_data=False)) <= weights_before:
+        raise StepFailed(
+            f"{_NAME}: {source.path} has no operator with constant weights that can be quantized",
+            hint="name other op_types, or leave the variant out",
+        )
     return checked_result(_NAME, source, before, path, examples, [_note(options, types, batches)])
 
 
@@ -224,12 +230,14 @@ def _require_known(op_types: Sequence[str]) -> None:
         )
 
 
-def _require_quantized(source: Artifact, before: Counter[str], after: Counter[str]) -> None:
-    if quantized_nodes(after) <= quantized_nodes(before):
-        raise StepFailed(
-            f"{_NAME}: {source.path} has no operator that can be quantized",
-            hint="name other op_types, or leave the variant out",
-        )
+def _quantized_weights(model: Any) -> int:
+    """Constants of 8 bits that a DequantizeLinear expands; zero points are none of them."""
+    from onnx import TensorProto
+
+    narrow = {
+        tensor.name for tensor in model.graph.initializer if tensor.data_type in {TensorProto.INT8, TensorProto.UINT8}
+    }
+    return len({node.input[0] for node in model.graph.node if node.op_type == "DequantizeLinear"} & narrow)
 
 
 STEP = QuantizeStatic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.core.artifact import Artifact
 from bench.core.contracts import StepResult
@@ -50,20 +50,32 @@ class QuantizeTorchao:
 def _quantize(
     source: Artifact, options: QuantizeTorchaoOptions, out_dir: Path, examples: Examples | None
 ) -> StepResult:
-    import torch
     from torchao.quantization import Int8DynamicActivationInt8WeightConfig, Int8WeightOnlyConfig, quantize_
     from torchao.utils import unwrap_tensor_subclass
 
     torch_source = load_source(source, examples)
-    if not any(isinstance(layer, torch.nn.Linear) for layer in torch_source.module.modules()):
-        raise StepFailed(f"{_NAME}: {source.path} has no linear layer", hint="leave the variant out")
     before = operator_counts(export(torch_source.module, torch_source))
     module = load_source(source, examples).module
     quantize_(
         module, Int8WeightOnlyConfig() if options.activations == "float32" else Int8DynamicActivationInt8WeightConfig()
     )
+    quantized, linear = _linear_layers(module)
+    if not quantized:
+        raise StepFailed(
+            f"{_NAME}: {source.path} has no linear layer that torchao quantizes ({linear} in all)",
+            hint="the projection that attention of torch.nn ends in is none; leave the variant out",
+        )
     unwrap_tensor_subclass(module)  # plain tensors: a file of the subclasses would depend on torchao's own classes
-    return write_program(_NAME, source, torch_source, module, before, out_dir, examples)
+    notes = (f"{quantized} of {linear} linear layers have 8-bit weights; all else is as it was",)
+    return write_program(_NAME, source, torch_source, module, before, out_dir, examples, notes)
+
+
+def _linear_layers(module: Any) -> tuple[int, int]:
+    """How many linear layers have a weight of torchao's, and how many there are: some it leaves out without a word."""
+    import torch
+
+    layers = [layer for layer in module.modules() if isinstance(layer, torch.nn.Linear)]
+    return sum(type(layer.weight) is not torch.nn.Parameter for layer in layers), len(layers)
 
 
 STEP = QuantizeTorchao()

@@ -26,6 +26,7 @@ def write_program(
     before: Counter[str],
     out_dir: Path,
     examples: Examples | None,
+    notes: tuple[str, ...] = (),
 ) -> StepResult:
     """Export the changed `module` to `model.pt2`, load it again and check it beside its source.
 
@@ -46,4 +47,5 @@ def write_program(
         inputs=source.inputs,
         outputs=source.outputs,
         changes=count_changes(before, operator_counts(loaded), source.size_bytes, path.stat().st_size),
+        notes=notes,
     )

@@ -184,6 +184,21 @@ def full_integers_are_stored_and_computed(directory: Path) -> None:
     assert stored["bytes of INT8 constants"] > 10_000
 
 
+def layers_of_nested_models_are_quantized_and_counted(directory: Path) -> None:
+    import keras
+
+    features = keras.Input((8,), name="features")
+    inner = keras.Sequential([keras.Input((8,)), keras.layers.Dense(8), keras.layers.Dense(4)])
+    path = directory / "nested.keras"
+    keras.Model(features, inner(features)).save(path)
+    spec = TensorSpec(name="features", dtype="float32", shape=("batch", 8))
+    source = artifact("keras", path, [spec], [replace(spec, name="scores", shape=("batch", 4))])
+    result = apply("quantize_keras", source, directory)
+    counts = {change.what: (change.before, change.after) for change in result.changes}
+    assert counts["quantized layers"] == (0, 2)
+    assert counts["layers"][0] == counts["layers"][1] > 2
+
+
 def a_file_without_float_weights_is_a_failure(directory: Path) -> None:
     source = as_artifact(apply("quantize_tflite", step_sources.tflite_model(directory), directory))
     with pytest.raises(StepFailed) as caught:
@@ -225,6 +240,7 @@ SCENARIOS: tuple[Callable[[Path], None], ...] = (
     both_forms_of_gelu_reach_onnx,
     a_sequence_stays_open_unless_its_size_is_given,
     full_integers_are_stored_and_computed,
+    layers_of_nested_models_are_quantized_and_counted,
     a_file_without_float_weights_is_a_failure,
     the_converter_given_the_keras_model_writes_answers_that_are_no_numbers,
 )

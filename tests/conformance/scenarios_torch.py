@@ -53,6 +53,46 @@ def what_has_nothing_to_change_is_a_failure(directory: Path) -> None:
     assert "no batch norm" in failure("fuse_batch_norm", source, directory).message
 
 
+def attention_alone(_options: Mapping[str, Any]) -> Any:
+    """Its projection is a linear layer for Python, and none for torchao."""
+    import torch
+
+    class Attention(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, features: Any) -> Any:
+            return self.attention(features, features, features, need_weights=False)[0]
+
+    return Attention()
+
+
+def linear_layers_that_torchao_leaves_out_are_not_taken_for_quantized(directory: Path) -> None:
+    words = replace(FEATURES, shape=("batch", "sequence", 8))
+    source = step_sources.torch_artifact(directory, attention_alone, [words], [replace(words, name="answer")])
+    assert "(1 in all)" in failure("quantize_torchao", source, directory).message
+    (directory / "whole").mkdir()
+    encoder = step_sources.torch_encoder(directory / "whole")
+    assert "4 of 4 linear layers" in apply("quantize_torchao", encoder, directory).notes[0]
+
+
+def fewer_examples_than_a_batch_calibrate_nothing(directory: Path) -> None:
+    source = step_sources.torch_classifier(directory)
+    with pytest.raises(StepFailed, match=r"calibration_batch_size 65"):
+        apply("quantize_pt2e", source, directory, calibration_batch_size=65)
+    quantized = apply("quantize_pt2e", source, directory, calibration_batch_size=10, calibration_batches=3)
+    assert "from 30 examples in 3 batches" in quantized.notes[0]
+
+
+def a_quantized_program_is_not_compiled_to_floats(directory: Path) -> None:
+    quantized = apply("quantize_pt2e", step_sources.torch_classifier(directory), directory)
+    source = step_sources.artifact("exported_program", quantized.path, quantized.inputs, quantized.outputs)
+    error = failure("exported_program_to_aot_inductor", source, directory)
+    assert "computed in floats" in error.message
+    assert error.hint == "set freezing: true"
+
+
 def quantized_weights_replace_the_float_ones(directory: Path) -> None:
     source = step_sources.torch_classifier(directory)
     quantized = apply("quantize_pt2e", source, directory)
@@ -115,23 +155,9 @@ def a_script_says_what_it_takes(directory: Path) -> None:
     assert [(spec.name, spec.dtype, spec.shape) for spec in outputs] == [("output", "float32", ("batch", 10))]
 
 
-def sizes_as_plain_numbers(_options: Mapping[str, Any]) -> Any:
-    import torch
-
-    class Sizes(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.linear = torch.nn.Linear(8, 8)
-
-        def forward(self, features: Any) -> Any:
-            return self.linear(features).reshape(int(features.shape[0]) * 2, 4).reshape(int(features.shape[0]), 8)
-
-    return Sizes()
-
-
 def a_size_fixed_in_a_script_is_caught(directory: Path) -> None:
     source = step_sources.torch_artifact(
-        directory, sizes_as_plain_numbers, [FEATURES], [replace(FEATURES, name="answer")]
+        directory, step_sources.sizes_as_plain_numbers, [FEATURES], [replace(FEATURES, name="answer")]
     )
     assert "torch_to_exported_program" in str(failure("torch_to_torchscript", source, directory).hint)
 
@@ -139,6 +165,9 @@ def a_size_fixed_in_a_script_is_caught(directory: Path) -> None:
 SCENARIOS: Mapping[str, tuple[Callable[[Path], None], ...]] = {
     "torch_programs": (
         what_has_nothing_to_change_is_a_failure,
+        linear_layers_that_torchao_leaves_out_are_not_taken_for_quantized,
+        fewer_examples_than_a_batch_calibrate_nothing,
+        a_quantized_program_is_not_compiled_to_floats,
         quantized_weights_replace_the_float_ones,
         a_script_says_what_it_takes,
         a_size_fixed_in_a_script_is_caught,

@@ -89,6 +89,18 @@ def test_a_minimum_size_below_one_blocks_quantize_weights() -> None:
     assert any("minimum_size" in reason for reason in step.blockers("frozen_graph", step.Options(minimum_size=0)))
 
 
+def test_options_that_contradict_each_other_block_a_step() -> None:
+    static = plugins.load("steps", "quantize_static")
+    assert not static.blockers("onnx", static.Options(symmetric=True))
+    (reason,) = static.blockers("onnx", static.Options(symmetric=True, activation_type="QUInt8"))
+    assert "never symmetric" in reason
+    compress = plugins.load("steps", "compress_openvino")
+    assert not compress.blockers("openvino_ir", compress.Options(mode="INT4_SYM", group_size=16, all_layers=True))
+    for unheard in ({"group_size": 16}, {"all_layers": True, "mode": "INT8_SYM"}):
+        (reason,) = compress.blockers("openvino_ir", compress.Options(**unheard))
+        assert "for INT4_SYM alone" in reason
+
+
 def test_loading_every_step_and_topology_imports_no_framework() -> None:
     program = f"""
 import sys
