@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from .arithmetic import sizes_of, stated, static_shape
+from .arithmetic import sizes_of, static_shape
 from .drawing import without_large_constants
 from .inspection import Structure, Subject, Work, counted, summed
-from .tensorflow_graph import PROFILER_BASIS, profiled
+from .tensorflow_graph import profiled
 
 _PRODUCTS = ("Dense", "Conv", "DepthwiseConv", "SeparableConv", "EinsumDense")
 _KERAS_QUANTIZED = ("int8", "int4")
@@ -21,7 +21,7 @@ def read(subject: Subject) -> Structure:
 
     model = subject.load()
     layers = list(_layers(model))
-    products = [layer for layer in layers if type(layer).__name__.startswith(_PRODUCTS)]
+    products = [layer for layer in layers if _is_product(type(layer).__name__)]
     on_8_bit = [layer for layer in products if getattr(layer, "quantization_mode", None) in _KERAS_QUANTIZED]
     return Structure(
         unit="layers",
@@ -40,6 +40,11 @@ def draw(subject: Subject) -> bytes:
     return without_large_constants(_graph(subject, subject.load()).as_graph_def())
 
 
+def _is_product(layer: str) -> bool:
+    """Whether layers of this class multiply matrices; one of attention does so several times and counts once."""
+    return layer.startswith(_PRODUCTS) or layer.endswith("Attention")
+
+
 def _layers(model: Any) -> Iterator[Any]:
     for layer in model.layers:
         if getattr(layer, "layers", None):
@@ -49,7 +54,7 @@ def _layers(model: Any) -> Iterator[Any]:
 
 
 def _work(subject: Subject, model: Any) -> Work:
-    return Work(operations=profiled(_graph(subject, model)), basis=stated(PROFILER_BASIS, sizes_of(subject.inputs)))
+    return profiled(_graph(subject, model), sizes_of(subject.inputs))
 
 
 def _graph(subject: Subject, model: Any) -> Any:

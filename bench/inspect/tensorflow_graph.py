@@ -58,7 +58,7 @@ def structure(served: Served, inputs: Sequence[TensorSpec]) -> Structure:
     nodes = list(_reached(served.inlined if served.inlined is not None else served.graph))
     operators = Counter(node.op for node in nodes)
     quantized = {name for name in operators if name.startswith(_ON_8_BIT) and name not in _CONVERSIONS}
-    products = _PRODUCTS | {name for name in quantized if "Conv" in name or "MatMul" in name or "Dot" in name}
+    products = {name for name in operators if _is_product(name)}
     return Structure(
         operators=counted(operators),
         weights=summed(_constants(nodes)),
@@ -68,6 +68,11 @@ def structure(served: Served, inputs: Sequence[TensorSpec]) -> Structure:
         nodes_on_8_bit=sum(operators[name] for name in quantized),
         facts=served.facts,
     )
+
+
+def _is_product(operator: str) -> bool:
+    is_quantized = operator.startswith(_ON_8_BIT) and operator not in _CONVERSIONS
+    return operator in _PRODUCTS or (is_quantized and any(word in operator for word in ("Conv", "MatMul", "Dot")))
 
 
 def _frozen(subject: Subject) -> Served:
@@ -174,18 +179,43 @@ def _work(served: Served, inputs: Sequence[TensorSpec]) -> Work:
                 for spec in inputs
             }
             tf.graph_util.import_graph_def(graph, given, name="")
-        return Work(operations=profiled(placed), basis=stated(PROFILER_BASIS, sizes))
+        return profiled(placed, sizes)
     except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
         return Work(reason=f"the graph does not take one sample of the signature: {str(error).splitlines()[0]}")
 
 
-def profiled(graph: Any) -> int:
-    """TensorFlow's count of the floating-point operations of a graph whose shapes are known."""
+def profiled(graph: Any, sizes: dict[str, int]) -> Work:
+    """TensorFlow's count of a graph for the sizes taken; products that it has no count for are named in the basis."""
     from tensorflow.python.profiler import model_analyzer
     from tensorflow.python.profiler.option_builder import ProfileOptionBuilder
 
+    without_shape, left_out = _not_profiled(graph)
+    if without_shape:
+        return Work(reason=f"the shapes of {', '.join(without_shape)} are not known")
     options = ProfileOptionBuilder(ProfileOptionBuilder.float_operation()).with_empty_output().build()
-    return int(model_analyzer.profile(graph, options=options).total_float_ops)
+    operations = int(model_analyzer.profile(graph, options=options).total_float_ops)
+    basis = stated(PROFILER_BASIS, sizes) + (f"; not counted: {', '.join(left_out)}" if left_out else "")
+    return Work(operations=operations, basis=basis)
+
+
+def _not_profiled(graph: Any) -> tuple[list[str], list[str]]:
+    """Products whose shapes TensorFlow's count lacks, and products that it has no count for or does not look into."""
+    from tensorflow.python.framework import ops
+    from tensorflow.python.profiler.internal import flops_registry  # noqa: F401  it registers the counts
+
+    without_shape, left_out = set[str](), set[str]()
+    for operation in graph.get_operations():
+        if not _is_product(operation.type):
+            continue
+        try:
+            if ops.get_stats_for_node_def(graph, operation.node_def, "flops").value is None:
+                left_out.add(operation.type)
+        except ValueError:
+            without_shape.add(operation.type)
+    definition = graph.as_graph_def()
+    inside = Counter(node.op for node in _reached(definition)) - Counter(node.op for node in definition.node)
+    left_out |= {f"{operator} inside a function" for operator in inside if _is_product(operator)}
+    return sorted(without_shape), sorted(left_out)
 
 
 def _tensor(name: str) -> str:

@@ -28,3 +28,32 @@ def exported_program(*, directory: Path) -> dict[str, Any]:
     path = directory / "net.pt2"
     torch.export.save(torch.export.export(network, (torch.zeros(1, 2, 8, 8),)), path)
     return inspect("exported_program", str(path), directory / "logs")
+
+
+def keras_attention(*, directory: Path) -> dict[str, Any]:
+    """An Einsum is what attention of Keras multiplies with, and what TensorFlow has no count for."""
+    import os
+
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    import keras
+
+    tokens = keras.Input((6, 8), name="tokens")
+    attended = keras.layers.MultiHeadAttention(2, 4)(tokens, tokens)
+    path = directory / "attention.keras"
+    keras.Model(tokens, keras.layers.Dense(3, name="scores")(attended)).save(path)
+    return inspect("keras", str(path))
+
+
+def frozen_loop(*, directory: Path) -> dict[str, Any]:
+    """One product in the graph, one in the body of a loop that stays a function."""
+    import tensorflow as tf
+
+    def looping(x: Any) -> Any:
+        matrix = tf.eye(4)
+        body = tf.while_loop(lambda i, _: i < 3, lambda i, value: (i + 1, value @ matrix), [tf.constant(0), x])
+        return tf.identity(body[1] @ matrix, name="y")
+
+    path = directory / "loop.pb"
+    concrete = tf.function(looping).get_concrete_function(tf.TensorSpec([1, 4], tf.float32, name="x"))
+    path.write_bytes(concrete.graph.as_graph_def().SerializeToString())
+    return inspect("frozen_graph", str(path))

@@ -32,6 +32,24 @@ def test_keras_saved_model_frozen_graph_and_tflite_agree(tmp_path: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
+def test_products_that_tensorflow_has_no_count_for_are_named(tmp_path: Path) -> None:
+    structure = call_isolated("tests.inspect.inspected:keras_attention", directory=tmp_path, timeout_s=100)["structure"]
+    assert structure["work"]["operations"] >= 2 * 6 * 8 * 3
+    assert structure["work"]["basis"].endswith("; not counted: Einsum")
+    assert structure["products"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_products_in_the_body_of_a_loop_are_named(tmp_path: Path) -> None:
+    structure = call_isolated("tests.inspect.inspected:frozen_loop", directory=tmp_path, timeout_s=100)["structure"]
+    assert structure["work"]["basis"].endswith("; not counted: MatMul inside a function")
+    assert structure["work"]["operations"] >= 2 * 4 * 4
+    assert structure["products"] == 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
 def test_an_exported_program_tells_operators_weights_and_pytorchs_own_count(tmp_path: Path) -> None:
     structure = call_isolated("tests.inspect.inspected:exported_program", directory=tmp_path, timeout_s=100)[
         "structure"
