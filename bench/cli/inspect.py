@@ -119,6 +119,7 @@ def _plain(found: Inspection) -> dict[str, Any]:
     plain: dict[str, Any] = msgspec.to_builtins(found)
     structure = plain.pop("structure")
     counts = {"nodes": found.structure.nodes, "parameters": found.structure.parameters}
+    structure["work"]["per"] = found.work_per
     return {**plain, **counts, **structure}
 
 
@@ -156,7 +157,7 @@ def _work(found: Inspection) -> str:
     work = found.structure.work
     if work.operations is None:
         return f"not known: {work.reason}"
-    return f"{work.operations:,} per sample: {work.basis}"
+    return f"{work.operations:,} per {found.work_per}: {work.basis}"
 
 
 def _print_table(heads: list[str], rows: list[list[str]]) -> None:

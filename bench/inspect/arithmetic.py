@@ -1,4 +1,4 @@
-"""How much one sample costs: sizes for dynamic dimensions, and a count of our own where no tool has one."""
+"""How much one call costs: sizes for dynamic dimensions, and a count of our own where no tool has one."""
 
 from __future__ import annotations
 

@@ -46,6 +46,7 @@ def _values(told: Inspection) -> dict[str, int | str | None]:
         "nodes": structure.nodes,
         "parameters": structure.parameters,
         "operations": structure.work.operations,
+        "operations per": told.work_per,
         "operations counted": structure.work.basis or structure.work.reason,
         "products": structure.products,
         "products on 8 bit": structure.products_on_8_bit,

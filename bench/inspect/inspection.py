@@ -36,7 +36,10 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
-    """The arithmetic of one sample: `basis` says what is counted and by whom; `reason` why it is not known."""
+    """The arithmetic of one call, at a batch of one where the batch is dynamic.
+
+    `basis` says what is counted and by whom; `reason` why it is not known.
+    """
 
     operations: int | None = None
     basis: str = ""
@@ -88,6 +91,15 @@ class Inspection:
     outputs: tuple[TensorSpec, ...] = ()
     structure: Structure = Structure()
     notes: tuple[str, ...] = ()
+
+    @property
+    def work_per(self) -> str:
+        """What the work is that of: one sample, or one call of a model whose inputs have another fixed first axis."""
+        firsts = {spec.shape[0] if spec.shape else "" for spec in self.inputs}
+        if "batch" in firsts or firsts == {1}:
+            return "sample"
+        (first,) = firsts if len(firsts) == 1 else ("",)
+        return f"call (batch {first})" if isinstance(first, int) else "call"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

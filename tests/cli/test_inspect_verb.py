@@ -26,6 +26,7 @@ def test_a_file_is_told_in_a_table_and_as_one_object(bench: Bench, null_file: Pa
     found = json.loads(told.out)
     assert (found["format"], found["size_bytes"]) == ("null", null_file.stat().st_size)
     assert found["inputs"]
+    assert found["work"]["per"] == "sample"
     assert (found["nodes"], found["parameters"]) == (0, 0)
 
 

@@ -36,17 +36,36 @@ def test_only_what_differs_is_told_and_what_is_absent_is_none() -> None:
         weights=(inspect.Weights(dtype="int8", values=10, size_bytes=10),),
     )
     other = replace(
-        FIRST, size_bytes=60, structure=structure, inputs=(TensorSpec(name="x", dtype="float32", shape=(1, 4)),)
+        FIRST, size_bytes=60, structure=structure, inputs=(TensorSpec(name="x", dtype="float32", shape=(8, 4)),)
     )
     told = {row.what: (row.first, row.second) for row in inspect.differences(FIRST, other)}
     assert told == {
         "size_bytes": (100, 60),
-        "input x": ("float32 [batch, 4]", "float32 [1, 4]"),
+        "input x": ("float32 [batch, 4]", "float32 [8, 4]"),
+        "operations per": ("sample", "call (batch 8)"),
         "bytes of float32": (40, None),
         "bytes of int8": (None, 10),
         "operator Relu": (1, None),
         "operator Cast": (None, 1),
     }
+
+
+@pytest.mark.parametrize(
+    ("shapes", "per"),
+    [
+        ([("batch", 4)], "sample"),
+        ([("batch", 4), (3,)], "sample"),
+        ([(1, 4), (1, 2)], "sample"),
+        ([(8, 4), (8,)], "call (batch 8)"),
+        ([(8, 4), (3,)], "call"),
+        ([("sequence",)], "call"),
+        ([()], "call"),
+        ([], "call"),
+    ],
+)
+def test_work_is_that_of_a_sample_only_where_a_call_takes_one(shapes: list[tuple[int | str, ...]], per: str) -> None:
+    inputs = tuple(TensorSpec(name=str(index), dtype="float32", shape=shape) for index, shape in enumerate(shapes))
+    assert replace(FIRST, inputs=inputs).work_per == per
 
 
 def test_parameters_are_floats_and_narrow_integers() -> None:
