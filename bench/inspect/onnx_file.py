@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from bench.formats.onnx_file import all_graphs
 
 from .arithmetic import Product, known_product, own_work, sizes_of, static_shape
 from .drawing import Node
-from .inspection import Structure, Subject, counted, summed
+from .inspection import Structure, Subject, Work, counted, summed
 
 Shape = Sequence[int | None] | None
 
@@ -32,19 +33,16 @@ def read(subject: Subject) -> Structure:
     import onnx
 
     model = onnx.load(subject.path, load_external_data=False)
-    nodes = list(_nodes(model))
-    sizes = sizes_of(subject.inputs)
-    shapes = _shapes(model, {spec.name: static_shape(spec, sizes) for spec in subject.inputs})
-    dequantized = {name for node in nodes if node.op_type == "DequantizeLinear" for name in node.output}
-    products = [_product(node, shapes, dequantized) for node in nodes if node.op_type in _PRODUCTS]
-    operators = Counter(_operator(node) for node in nodes)
+    scopes = [(nodes, _dequantized(nodes)) for nodes in _node_lists(model)]
+    nodes = [(node, dequantized) for nodes, dequantized in scopes for node in nodes]
+    products = [(node, dequantized) for node, dequantized in nodes if node.op_type in _PRODUCTS]
     return Structure(
-        operators=counted(operators),
+        operators=counted(Counter(_operator(node) for node, _ in nodes)),
         weights=summed(_constants(model)),
-        work=own_work(products, sizes, not_counted=_NOT_COUNTED & {node.op_type for node in nodes}),
+        work=_work(model, subject),
         products=len(products),
-        products_on_8_bit=sum(product.is_on_8_bit for product in products),
-        nodes_on_8_bit=sum(_is_on_8_bit(node, dequantized) for node in nodes),
+        products_on_8_bit=sum(_is_on_8_bit(node, dequantized) for node, dequantized in products),
+        nodes_on_8_bit=sum(_is_on_8_bit(node, dequantized) for node, dequantized in nodes),
         facts=_facts(model),
     )
 
@@ -65,11 +63,33 @@ def draw(subject: Subject) -> list[Node]:
     return nodes
 
 
-def _nodes(model: Any) -> Iterator[Any]:
-    for graph in all_graphs(model.graph):
-        yield from graph.node
-    for function in model.functions:
-        yield from function.node
+def _node_lists(model: Any) -> list[list[Any]]:
+    """The nodes of the graph, then those of each function, with inner graphs: names mean one thing in each list."""
+    return [[node for graph in all_graphs(body) for node in graph.node] for body in (model.graph, *model.functions)]
+
+
+def _dequantized(nodes: Sequence[Any]) -> set[str]:
+    return {name for node in nodes if node.op_type == "DequantizeLinear" for name in node.output}
+
+
+def _work(model: Any, subject: Subject) -> Work:
+    """The products of the main graph with its functions inlined; how often an inner graph is run is not in the file."""
+    from onnx import inliner
+
+    flat = inliner.inline_local_functions(model) if model.functions else model
+    sizes = sizes_of(subject.inputs)
+    shapes = _shapes(flat, {spec.name: static_shape(spec, sizes) for spec in subject.inputs})
+    dequantized = _dequantized(flat.graph.node)
+    products = [_product(node, shapes, dequantized) for node in flat.graph.node if node.op_type in _PRODUCTS]
+    left_out = {_operator(node) for node in flat.graph.node if _multiplies_inside(node)}
+    return own_work(products, sizes, not_counted=left_out)
+
+
+def _multiplies_inside(node: Any) -> bool:
+    inner = [
+        inner for attribute in node.attribute for graph in (attribute.g, *attribute.graphs) for inner in graph.node
+    ]
+    return node.op_type in _NOT_COUNTED or any(each.op_type in _PRODUCTS or _multiplies_inside(each) for each in inner)
 
 
 def _operator(node: Any) -> str:
@@ -112,7 +132,7 @@ def _common_axis(node: Any, left: Shape) -> Shape:
 
 
 def _shapes(model: Any, given: Mapping[str, list[int]]) -> dict[str, Shape]:
-    """Shapes of all tensors for inputs of the given sizes, as far as onnx can infer them."""
+    """Shapes of the main graph's tensors for inputs of the given sizes, as far as onnx can infer them."""
     import onnx
 
     for value in model.graph.input:
@@ -123,13 +143,11 @@ def _shapes(model: Any, given: Mapping[str, list[int]]) -> dict[str, Shape]:
         value.type.tensor_type.ClearField("shape")
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
     shapes: dict[str, Shape] = {}
-    for graph in all_graphs(inferred.graph):
-        for value in (*graph.input, *graph.value_info, *graph.output):
-            if value.type.tensor_type.HasField("shape"):
-                dims = value.type.tensor_type.shape.dim
-                shapes[value.name] = [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
-        shapes |= {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-    return shapes
+    for value in (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output):
+        if value.type.tensor_type.HasField("shape"):
+            dims = value.type.tensor_type.shape.dim
+            shapes[value.name] = [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
+    return shapes | {tensor.name: list(tensor.dims) for tensor in inferred.graph.initializer}
 
 
 def _constants(model: Any) -> Iterator[tuple[str, int]]:
@@ -138,7 +156,7 @@ def _constants(model: Any) -> Iterator[tuple[str, int]]:
             yield _constant(tensor)
         for sparse in graph.sparse_initializer:
             yield from (_constant(sparse.values), _constant(sparse.indices))
-    for node in _nodes(model):
+    for node in chain.from_iterable(_node_lists(model)):
         for attribute in node.attribute if node.op_type == "Constant" else ():
             if attribute.HasField("t"):
                 yield _constant(attribute.t)

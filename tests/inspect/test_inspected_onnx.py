@@ -114,6 +114,71 @@ def test_operators_of_inner_graphs_and_functions_count_with_their_constants(tmp_
     assert dict(found.facts)["functions"] == "1"
 
 
+def test_a_function_is_counted_at_each_call_whatever_its_tensors_are_called(tmp_path: Path) -> None:
+    function = onnx.helper.make_function(
+        "local",
+        "Product",
+        ["x", "w"],
+        ["y"],
+        [node("Identity", ["x"], "a"), node("MatMul", ["a", "w"], "y")],
+        [onnx.helper.make_opsetid("", 18)],
+    )
+    found = read(
+        tmp_path / "m.onnx",
+        [
+            node("Product", ["x", "wide"], "a", domain="local"),
+            node("Product", ["a", "narrow"], "b", domain="local"),
+            node("MatMul", ["b", "last"], "y"),
+        ],
+        [constant("wide", 4, 100), constant("narrow", 100, 5), constant("last", 5, 2)],
+        ["batch", 4],
+        functions=[function],
+    )
+    assert found.work.operations == 4 * 100 + 100 * 5 + 5 * 2
+    assert {entry.operator: entry.nodes for entry in found.operators}["MatMul"] == 2
+
+
+def test_a_conversion_in_a_function_says_nothing_of_a_tensor_of_that_name_outside(tmp_path: Path) -> None:
+    opset = onnx.helper.make_opsetid("", 18)
+    body = [node("DequantizeLinear", ["q", "scale"], "a")]
+    function = onnx.helper.make_function("local", "Floats", ["q", "scale"], ["a"], body, [opset])
+    found = read(
+        tmp_path / "m.onnx",
+        [
+            node("Relu", ["x"], "a"),
+            node("MatMul", ["a", "a"], "b"),
+            node("Floats", ["w", "scale"], "c", domain="local"),
+            node("MatMul", ["b", "c"], "y"),
+        ],
+        [constant("scale"), constant("w", 4, 3, dtype="int8")],
+        [4, 4],
+        functions=[function],
+    )
+    assert (found.products, found.products_on_8_bit) == (2, 0)
+
+
+def test_products_in_the_body_of_a_loop_are_named_and_not_counted_once(tmp_path: Path) -> None:
+    body = onnx.helper.make_graph(
+        [node("Identity", ["go_on"], "still"), node("MatMul", ["value", "w"], "a")],
+        "body",
+        [
+            onnx.helper.make_tensor_value_info("i", onnx.TensorProto.INT64, []),
+            onnx.helper.make_tensor_value_info("go_on", onnx.TensorProto.BOOL, []),
+            value("value", [1, 3]),
+        ],
+        [onnx.helper.make_tensor_value_info("still", onnx.TensorProto.BOOL, []), value("a", [1, 3])],
+    )
+    found = read(
+        tmp_path / "m.onnx",
+        [node("MatMul", ["x", "v"], "first"), node("Loop", ["times", "", "first"], "y", body=body)],
+        [constant("times", dtype="int64"), constant("w", 3, 3), constant("v", 4, 3)],
+        ["batch", 4],
+    )
+    assert found.work.basis.endswith("; not counted: Loop")
+    assert found.work.operations == 4 * 3
+    assert found.products == 2
+
+
 def test_the_drawn_graph_joins_nodes_by_their_tensors(tmp_path: Path) -> None:
     from tensorboard.compat.proto.graph_pb2 import GraphDef
 
