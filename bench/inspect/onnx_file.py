@@ -82,14 +82,18 @@ def _work(model: Any, subject: Subject) -> Work:
     dequantized = _dequantized(flat.graph.node)
     products = [_product(node, shapes, dequantized) for node in flat.graph.node if node.op_type in _PRODUCTS]
     left_out = {_operator(node) for node in flat.graph.node if _multiplies_inside(node)}
+    of_another_opset = [function for function in flat.functions if any(map(_multiplies, function.node))]  # stay calls
+    left_out |= {f"{function.domain}.{function.name}" for function in of_another_opset}
     return own_work(products, sizes, not_counted=left_out)
 
 
+def _multiplies(node: Any) -> bool:
+    return node.op_type in _PRODUCTS or _multiplies_inside(node)
+
+
 def _multiplies_inside(node: Any) -> bool:
-    inner = [
-        inner for attribute in node.attribute for graph in (attribute.g, *attribute.graphs) for inner in graph.node
-    ]
-    return node.op_type in _NOT_COUNTED or any(each.op_type in _PRODUCTS or _multiplies_inside(each) for each in inner)
+    inner = (graph for attribute in node.attribute for graph in (attribute.g, *attribute.graphs))
+    return node.op_type in _NOT_COUNTED or any(_multiplies(each) for graph in inner for each in graph.node)
 
 
 def _operator(node: Any) -> str:

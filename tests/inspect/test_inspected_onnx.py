@@ -138,6 +138,16 @@ def test_a_function_is_counted_at_each_call_whatever_its_tensors_are_called(tmp_
     assert {entry.operator: entry.nodes for entry in found.operators}["MatMul"] == 2
 
 
+def test_a_function_of_another_opset_cannot_be_inlined_and_is_named(tmp_path: Path) -> None:
+    opset = onnx.helper.make_opsetid("", 13)
+    body = [node("MatMul", ["x", "x"], "y")]
+    function = onnx.helper.make_function("local", "Square", ["x"], ["y"], body, [opset])
+    nodes = [node("MatMul", ["x", "w"], "a"), node("Square", ["a"], "y", domain="local")]
+    found = read(tmp_path / "m.onnx", nodes, [constant("w", 4, 4)], [4, 4], functions=[function])
+    assert found.work.operations == 4 * 4 * 4
+    assert found.work.basis.endswith("; not counted: local.Square")
+
+
 def test_a_conversion_in_a_function_says_nothing_of_a_tensor_of_that_name_outside(tmp_path: Path) -> None:
     opset = onnx.helper.make_opsetid("", 18)
     body = [node("DequantizeLinear", ["q", "scale"], "a")]
