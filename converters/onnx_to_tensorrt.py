@@ -12,10 +12,9 @@ from bench.core.artifact import Artifact, Change, TensorSpec
 from bench.core.contracts import StepResult
 from bench.core.errors import StepFailed
 from bench.formats.onnx_file import operator_counts
-from bench.formats.steps import only_step_failures, table_blockers
+from bench.formats.steps import only_step_failures, require_dimensions, table_blockers
 from bench.formats.tensorrt_engine import (
     FILE_NAME,
-    NO_DEVICE,
     builders,
     cuda_device_count,
     keeping_logger,
@@ -36,19 +35,23 @@ _HINT_OPERATORS = (
 )
 _RANGE = re.compile(r"(?P<name>.+)=(?P<min>\d+):(?P<opt>\d+):(?P<max>\d+)")
 _MESSAGE_MAX_CHARS = 240
+_TF32_OFF = "float products are computed in full precision (TF32 is off)"
+_TF32_ON = "float products may be computed with factors rounded to TF32"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OnnxToTensorrtOptions:
     """`compute_capabilities`: the GPUs to build for, with tensorrt_rtx; tensorrt builds for the GPU that is here.
     `min_batch`, `opt_batch`, `max_batch`: sizes of the batch that the engine takes, and the one it is made for.
-    `ranges`: the same for any named dimension, as `sequence=1:32:128`, which is what one gets that is not listed."""
+    `ranges`: the same for any named dimension, as `sequence=1:32:128`, which is what one gets that is not listed.
+    `tf32` lets the GPU round the factors of float products to 10 bits of mantissa, as the builder itself does."""
 
     compute_capabilities: tuple[str, ...] = ("SM86", "SM89", "SM120")
     min_batch: int = 1
     opt_batch: int = 1
     max_batch: int = 32
     ranges: tuple[str, ...] = ()
+    tf32: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +88,7 @@ def _build(source: Artifact, options: OnnxToTensorrtOptions, out_dir: Path) -> S
     import onnx
 
     counts = operator_counts(onnx.load(source.path, load_external_data=False))
+    require_dimensions(_NAME, "ranges", _named_ranges(options), source.inputs)
     name = next(iter(builders()), "")
     if not name:
         raise StepFailed(f"{_NAME}: no library here can build an engine", hint="pip install tensorrt-rtx")
@@ -94,7 +98,9 @@ def _build(source: Artifact, options: OnnxToTensorrtOptions, out_dir: Path) -> S
     coverage = _coverage(library, logger, builder, source)
     network, _owner = _parsed(library, logger, builder, source, coverage)
     config = builder.create_builder_config()
-    config.add_optimization_profile(_profile(builder, network, source.inputs, _ranges(options)))
+    if not options.tf32:
+        config.clear_flag(library.BuilderFlag.TF32)
+    config.add_optimization_profile(_profile(builder, network, source.inputs, _ranges_of(source.inputs, options)))
     targets = _set_targets(library, config, options, name)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
@@ -108,16 +114,14 @@ def _build(source: Artifact, options: OnnxToTensorrtOptions, out_dir: Path) -> S
         Change(what="layers", before=counts.total(), after=network.num_layers),
         Change(what="operators that TensorRT takes", before=coverage.nodes, after=coverage.taken),
     )
-    notes = [f"built by {name} {library.__version__} for {targets}"]
-    if cuda_device_count() == 0:
-        notes.append(f"{NO_DEVICE}; the engine was built and never run")
+    notes = (f"built by {name} {library.__version__} for {targets}", _TF32_ON if options.tf32 else _TF32_OFF)
     return StepResult(
         format="tensorrt_engine",
         path=path,
         inputs=source.inputs,
         outputs=source.outputs,
         changes=changes,
-        notes=tuple(notes),
+        notes=notes,
     )
 
 
@@ -200,16 +204,24 @@ def _require_readable(library: Any, logger: Any, path: Path) -> None:
         raise StepFailed(_said("the engine cannot be read back", logger), hint=_HINT)
 
 
-def _ranges(options: OnnxToTensorrtOptions) -> dict[str, tuple[int, int, int]]:
-    ranges = {"batch": (options.min_batch, options.opt_batch, options.max_batch)}
-    for text in options.ranges:
-        match = _RANGE.fullmatch(text)
-        if match:
-            ranges[match["name"]] = (int(match["min"]), int(match["opt"]), int(match["max"]))
-    return ranges
+def _ranges_of(inputs: Sequence[TensorSpec], options: OnnxToTensorrtOptions) -> dict[str, tuple[int, int, int]]:
+    """By dimension; where none is called batch, it is the first axis."""
+    named = {size for spec in inputs for size in spec.shape if isinstance(size, str)}
+    first = named & {spec.shape[0] for spec in inputs if spec.shape}
+    return dict.fromkeys(named & {"batch"} or first, _batch_range(options)) | _named_ranges(options)
+
+
+def _batch_range(options: OnnxToTensorrtOptions) -> tuple[int, int, int]:
+    return options.min_batch, options.opt_batch, options.max_batch
+
+
+def _named_ranges(options: OnnxToTensorrtOptions) -> dict[str, tuple[int, int, int]]:
+    matches = filter(None, map(_RANGE.fullmatch, options.ranges))
+    return {match["name"]: (int(match["min"]), int(match["opt"]), int(match["max"])) for match in matches}
 
 
 def _wrong_ranges(options: OnnxToTensorrtOptions) -> list[str]:
+    ranges = {"the batch": _batch_range(options), **_named_ranges(options)}
     reasons = [
         f"ranges has {text!r}: write a dimension as sequence=1:32:128"
         for text in options.ranges
@@ -217,7 +229,7 @@ def _wrong_ranges(options: OnnxToTensorrtOptions) -> list[str]:
     ]
     reasons += [
         f"the sizes of {name} are {least}, {best}, {most}: give them in this order, the least 1 or more"
-        for name, (least, best, most) in _ranges(options).items()
+        for name, (least, best, most) in ranges.items()
         if not 1 <= least <= best <= most
     ]
     return reasons

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from bench.core.errors import StepFailed
 from bench.formats.examples import batches_of, check_batches, require_sound
 from bench.formats.frozen_graph import graph_function, read_graph
 from bench.formats.saved_model import frozen_function, serving_function, with_signature_names
-from bench.formats.steps import only_step_failures, table_blockers
+from bench.formats.steps import only_step_failures, require_dimensions, table_blockers
 from bench.formats.tflite_file import by_position, constant_bytes_by_type, open_interpreter, operator_counts, run_tflite
 
 if TYPE_CHECKING:
@@ -22,8 +23,13 @@ if TYPE_CHECKING:
 
 _NAME = "to_tflite"
 _NAME_INT8 = "to_tflite_int8"
+_SIZE = re.compile(r"[^=]+=0*[1-9][0-9]*")
 _HINT = "an operator may have no TensorFlow Lite form, or none with dynamic sizes: try the option sizes"
 _HINT_INT8 = f"{_HINT}, or float_fallback for operators without an integer form"
+
+_EIGHT_BITS = ("INT8", "INT4")
+#: Types of which there must be constants after converting, where the precision asks for any.
+_NARROW: Mapping[str, tuple[str, ...]] = {"float32": (), "float16": ("FLOAT16",), "dynamic_int8": _EIGHT_BITS}
 
 Prepare = Callable[[Any], None]
 """Sets up a `tf.lite.TFLiteConverter`."""
@@ -69,7 +75,8 @@ class ToTflite:
                 converter.target_spec.supported_types = [tf.float16]
 
         with only_step_failures(_NAME, source, hint=_HINT):
-            return _convert(_NAME, source, _sizes(options.sizes), prepare, out_dir, examples)
+            sizes, narrow = _sizes(options.sizes), _NARROW[options.precision]
+            return _convert(_NAME, source, sizes, prepare, out_dir, examples, narrow)
 
 
 class ToTfliteInt8:
@@ -88,27 +95,39 @@ class ToTfliteInt8:
         self, source: Artifact, options: ToTfliteInt8Options, out_dir: Path, examples: Examples | None
     ) -> StepResult:
         """Write `model.tflite`; its answers were seen to be as sound as the source's."""
-        if examples is None:
-            raise StepFailed(
-                f"{_NAME_INT8} was given no examples to find ranges on", hint="name examples in the matrix"
-            )
-        sizes = _sizes(options.sizes)
-        inputs = _fixed(source.inputs, sizes)
-        _require_sizes(inputs, examples)
-        samples = batches_of(examples, inputs, size=1, count=options.samples)
-
-        def prepare(converter: Any) -> None:
-            import tensorflow as tf
-
-            kernels = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-            if options.float_fallback:
-                kernels.append(tf.lite.OpsSet.TFLITE_BUILTINS)
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            converter.representative_dataset = lambda: _in_order(samples, source.inputs)
-            converter.target_spec.supported_ops = kernels
-
         with only_step_failures(_NAME_INT8, source, hint=_HINT_INT8):
-            return _convert(_NAME_INT8, source, sizes, prepare, out_dir, examples)
+            sizes = _sizes(options.sizes)
+            samples = _samples(source, options, _fixed(source.inputs, sizes), examples)
+
+            def prepare(converter: Any) -> None:
+                import tensorflow as tf
+
+                kernels = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+                if options.float_fallback:
+                    kernels.append(tf.lite.OpsSet.TFLITE_BUILTINS)
+                converter.optimizations = [tf.lite.Optimize.DEFAULT]
+                converter.representative_dataset = lambda: _in_order(samples, source.inputs)
+                converter.target_spec.supported_ops = kernels
+
+            return _convert(_NAME_INT8, source, sizes, prepare, out_dir, examples, _EIGHT_BITS)
+
+
+def _samples(
+    source: Artifact, options: ToTfliteInt8Options, inputs: Sequence[TensorSpec], examples: Examples | None
+) -> Sequence[Batch]:
+    """Of one sample each, or of as many as a fixed batch holds."""
+    if examples is None:
+        raise StepFailed(f"{_NAME_INT8} was given no examples to find ranges on", hint="name examples in the matrix")
+    require_dimensions(_NAME_INT8, "sizes", _sizes(options.sizes), source.inputs)
+    samples = batches_of(examples, inputs, size=1, count=options.samples)
+    if not samples:
+        count = len(next(iter(examples.inputs.values())))
+        raise StepFailed(
+            f"{_NAME_INT8}: the examples have {count} samples, fewer than one batch of the model holds",
+            hint="name more examples in the matrix, or leave the batch open",
+        )
+    _require_sizes(inputs, examples)
+    return samples
 
 
 def _require_sizes(inputs: Sequence[TensorSpec], examples: Examples) -> None:
@@ -134,9 +153,11 @@ def _convert(
     prepare: Prepare,
     out_dir: Path,
     examples: Examples | None,
+    narrow: Sequence[str],
 ) -> StepResult:
     import tensorflow as tf
 
+    require_dimensions(step, "sizes", sizes, source.inputs)
     inputs, outputs = _fixed(source.inputs, sizes), _fixed(source.outputs, sizes)
     function = _with_shapes(_function(source), inputs)
     # Frozen, and without the model that it came from: given both, the converter loses the variables of Keras 3 and
@@ -146,6 +167,12 @@ def _convert(
     prepare(converter)
     path = out_dir / "model.tflite"
     path.write_bytes(converter.convert())
+    before, after = _constant_bytes_by_type(frozen.graph), constant_bytes_by_type(path)
+    if narrow and sum(after[name] - before[name] for name in narrow) <= 0:
+        raise StepFailed(
+            f"{step}: {source.path} has no weights that became {' or '.join(narrow)}",
+            hint="small weights stay in float, and so do operators without another form; leave the variant out",
+        )
 
     interpreter = open_interpreter(path, threads=1)
     inputs = by_position(interpreter, inputs, kind="input")
@@ -155,9 +182,15 @@ def _convert(
         expected = function(*(tf.constant(batch[spec.name]) for spec in inputs))
         named = {spec.name: value.numpy() for spec, value in zip(outputs, expected, strict=True)}
         require_sound(step, named, answer)
-    return StepResult(
-        format="tflite", path=path, inputs=inputs, outputs=outputs, changes=_changes(source, frozen.graph, path)
+    changes = (
+        Change(what="bytes", before=source.size_bytes, after=path.stat().st_size),
+        Change(what="nodes", before=len(frozen.graph.get_operations()), after=operator_counts(path).total()),
+        *(
+            Change(what=f"bytes of {name} constants", before=before[name], after=after[name])
+            for name in sorted(before.keys() | after.keys())
+        ),
     )
+    return StepResult(format="tflite", path=path, inputs=inputs, outputs=outputs, changes=changes)
 
 
 def _function(source: Artifact) -> Any:
@@ -181,7 +214,7 @@ def _wrong_sizes(sizes: Sequence[str]) -> list[str]:
     return [
         f'sizes has {entry!r}: write dimension and size, as "sequence=128"'
         for entry in sizes
-        if not entry.partition("=")[2].isdecimal() or int(entry.partition("=")[2]) < 1
+        if not _SIZE.fullmatch(entry)
     ]
 
 
@@ -194,18 +227,6 @@ def _fixed(specs: Sequence[TensorSpec], sizes: Mapping[str, int]) -> tuple[Tenso
     return tuple(
         replace(spec, shape=tuple(sizes.get(size, size) if isinstance(size, str) else size for size in spec.shape))
         for spec in specs
-    )
-
-
-def _changes(source: Artifact, graph: Any, path: Path) -> tuple[Change, ...]:
-    before, after = _constant_bytes_by_type(graph), constant_bytes_by_type(path)
-    return (
-        Change(what="bytes", before=source.size_bytes, after=path.stat().st_size),
-        Change(what="nodes", before=len(graph.get_operations()), after=operator_counts(path).total()),
-        *(
-            Change(what=f"bytes of {name} constants", before=before[name], after=after[name])
-            for name in sorted(before.keys() | after.keys())
-        ),
     )
 
 

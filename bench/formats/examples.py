@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.core.artifact import TensorSpec
-from bench.core.errors import StepFailed
+from bench.core.errors import MatrixError, StepFailed
 
 if TYPE_CHECKING:
     from bench.core.contracts import Array, Batch, Examples
@@ -36,9 +36,10 @@ def check_batches(inputs: Sequence[TensorSpec], examples: Examples | None) -> li
 
 def batches_of(examples: Examples, inputs: Sequence[TensorSpec], *, size: int, count: int) -> list[dict[str, Array]]:
     """At most `count` batches of `size` distinct samples, fewer where there are not enough; a fixed first axis in the
-    signature decides over `size`."""
+    signature decides over `size`. MatrixError when the examples lack an input."""
     import numpy as np
 
+    _require_inputs(inputs, examples.inputs)
     fixed = next((spec.shape[0] for spec in inputs if spec.shape and isinstance(spec.shape[0], int)), None)
     size = fixed or size
     total = len(next(iter(examples.inputs.values())))
@@ -49,17 +50,31 @@ def batches_of(examples: Examples, inputs: Sequence[TensorSpec], *, size: int, c
     ]
 
 
+def _require_inputs(inputs: Sequence[TensorSpec], batch: Batch) -> None:
+    missing = [spec.name for spec in inputs if spec.name not in batch]
+    if missing:
+        raise MatrixError(
+            f"the examples have no input {', '.join(map(repr, missing))}; they have {', '.join(map(repr, batch))}",
+            hint="give the examples an array for each input of the model, by its name",
+        )
+
+
 def _resized(inputs: Sequence[TensorSpec], batch: Batch, size: int) -> dict[str, Array]:
-    """`batch` repeated or cut to `size` samples; other named dimensions of size one are doubled."""
+    """`batch` repeated or cut to `size` samples, or to those of a fixed first axis; other named dimensions of size one
+    are doubled."""
     import numpy as np
 
+    _require_inputs(inputs, batch)
     resized: dict[str, Array] = {}
     for spec in inputs:
         array = np.asarray(batch[spec.name])
         for axis, dimension in enumerate(spec.shape):
-            if not isinstance(dimension, str):
+            if axis == 0:
+                wanted = size if isinstance(dimension, str) else dimension
+            elif isinstance(dimension, str):
+                wanted = max(TRACE_BATCH, array.shape[axis])
+            else:
                 continue
-            wanted = size if axis == 0 else max(TRACE_BATCH, array.shape[axis])
             array = np.take(array, np.arange(wanted) % array.shape[axis], axis=axis)
         resized[spec.name] = np.ascontiguousarray(array)
     return resized

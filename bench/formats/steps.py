@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from bench.core.artifact import Artifact, Change
+from bench.core.artifact import Artifact, Change, TensorSpec
 from bench.core.errors import BenchError, StepFailed
 from bench.core.plugins import install_hint, lookup
 
@@ -62,6 +62,17 @@ def summary_of(error: BaseException) -> str:
     first = next((line for line in lines if line), "")
     text = f"{type(error).__name__}: {first}" if first else type(error).__name__
     return text if len(text) <= _SUMMARY_MAX_CHARS else text[: _SUMMARY_MAX_CHARS - 1] + "…"
+
+
+def require_dimensions(step: str, option: str, names: Iterable[str], inputs: Sequence[TensorSpec]) -> None:
+    """StepFailed unless every one of `names`, which `option` gives, is a named dimension of the inputs."""
+    known = dict.fromkeys(size for spec in inputs for size in spec.shape if isinstance(size, str))
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise StepFailed(
+            f"{step}: {option} names {', '.join(map(repr, unknown))}, which is no dynamic dimension of the model",
+            hint=f"choose from {', '.join(known)}" if known else f"leave {option} out: every dimension is fixed",
+        )
 
 
 def count_changes(before: Counter[str], after: Counter[str], bytes_before: int, bytes_after: int) -> tuple[Change, ...]:

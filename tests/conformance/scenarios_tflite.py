@@ -11,7 +11,7 @@ import pytest
 
 from bench.core import plugins
 from bench.core.artifact import Artifact, TensorSpec
-from bench.core.contracts import StepResult
+from bench.core.contracts import Examples, StepResult
 from bench.core.errors import StepFailed
 from bench.formats.frozen_graph import read_graph
 from tests.conformance import step_sources
@@ -152,6 +152,44 @@ def a_sequence_stays_open_unless_its_size_is_given(directory: Path) -> None:
         apply("to_tflite_int8", source, directory, sizes=("sequence=32",))
 
 
+def sizes_of_no_dimension_are_refused_with_those_there_are(directory: Path) -> None:
+    source = sequence_model(directory)
+    for step in ("to_tflite", "to_tflite_int8"):
+        with pytest.raises(StepFailed, match="'sequense'") as caught:
+            apply(step, source, directory, sizes=("sequense=16",))
+        assert caught.value.hint == "choose from batch, sequence"
+        plugin = plugins.load("steps", step)
+        for wrong in ("=16", "sequence=0", "sequence"):
+            assert plugin.blockers("saved_model", plugin.Options(sizes=(wrong,)))
+
+
+def what_has_no_weights_to_narrow_is_a_failure(directory: Path) -> None:
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.serve = tf.function(lambda x: {"y": x + x}, input_signature=[tf.TensorSpec([None, 3], name="x")])
+    path = directory / "double"
+    tf.saved_model.save(module, str(path), signatures=module.serve)
+    wide = TensorSpec(name="x", dtype="float32", shape=("batch", 3))
+    source = artifact("saved_model", path, [wide], [replace(wide, name="y")])
+    for precision, kind in (("dynamic_int8", "INT8 or INT4"), ("float16", "FLOAT16")):
+        with pytest.raises(StepFailed, match=f"no weights that became {kind}"):
+            apply("to_tflite", source, directory, precision=precision)
+    with pytest.raises(StepFailed, match="no weights that became INT8"):
+        apply("to_tflite_int8", source, directory, float_fallback=True)
+
+
+def examples_that_do_not_fit_are_told_before_converting(directory: Path) -> None:
+    source = step_sources.saved_model(directory)
+    step = plugins.load("steps", "to_tflite_int8")
+    with pytest.raises(StepFailed, match=r"no input 'image'; they have 'picture'"):
+        step.apply(source, step.Options(), directory, Examples(inputs={"picture": images(4)}))
+    with pytest.raises(StepFailed, match="64 samples, fewer than one batch"):
+        apply("to_tflite_int8", source, directory, sizes=("batch=65",))
+    fixed = apply("to_tflite_int8", source, directory, sizes=("batch=5",))
+    assert fixed.inputs[0].shape[0] == 5
+
+
 def sequence_model(directory: Path) -> Artifact:
     """A table, attention over it, and a normalization."""
     import keras
@@ -239,6 +277,9 @@ SCENARIOS: tuple[Callable[[Path], None], ...] = (
     several_inputs_and_outputs_keep_their_order_in_tflite,
     both_forms_of_gelu_reach_onnx,
     a_sequence_stays_open_unless_its_size_is_given,
+    sizes_of_no_dimension_are_refused_with_those_there_are,
+    what_has_no_weights_to_narrow_is_a_failure,
+    examples_that_do_not_fit_are_told_before_converting,
     full_integers_are_stored_and_computed,
     layers_of_nested_models_are_quantized_and_counted,
     a_file_without_float_weights_is_a_failure,

@@ -9,9 +9,9 @@ import pytest
 
 from bench.core.artifact import Artifact, TensorSpec
 from bench.core.contracts import Examples
-from bench.core.errors import BenchError, StepFailed, TargetError
-from bench.formats.examples import check_batches, require_sound, trace_batch
-from bench.formats.steps import count_changes, only_step_failures
+from bench.core.errors import BenchError, MatrixError, StepFailed, TargetError
+from bench.formats.examples import batches_of, check_batches, require_sound, trace_batch
+from bench.formats.steps import count_changes, only_step_failures, require_dimensions
 
 _SOURCE = Artifact(id="0", format="onnx", path="/models/m.onnx", size_bytes=1, inputs=(), outputs=())
 _IDS = TensorSpec(name="input_ids", dtype="int64", shape=("batch", "sequence"))
@@ -84,6 +84,27 @@ def test_real_samples_are_repeated_until_no_dimension_is_one() -> None:
     batch = trace_batch([_IDS, _MASK], Examples(inputs=sample))
     np.testing.assert_array_equal(batch["input_ids"], [[7, 7], [7, 7]])
     assert batch["input_ids"].dtype == np.int64
+
+
+def test_a_fixed_batch_is_kept_whatever_the_number_of_samples() -> None:
+    fixed = TensorSpec(name="input_ids", dtype="int64", shape=(3, "sequence"))
+    for count in (2, 5):
+        examples = Examples(inputs={"input_ids": np.ones((count, 4), np.int64)})
+        assert [batch["input_ids"].shape for batch in check_batches([fixed], examples)] == [(3, 4), (3, 4)]
+
+
+def test_examples_without_an_input_are_told_with_what_they_have() -> None:
+    examples = Examples(inputs={"ids": np.ones((4, 4), np.int64)})
+    for look in (lambda: check_batches([_IDS], examples), lambda: batches_of(examples, [_IDS], size=1, count=1)):
+        with pytest.raises(MatrixError, match="no input 'input_ids'; they have 'ids'"):
+            look()
+
+
+def test_a_dimension_that_the_model_lacks_is_told_with_those_it_has() -> None:
+    require_dimensions("melt", "sizes", ["batch", "height"], [_IDS, _IMAGE])
+    with pytest.raises(StepFailed, match="melt: sizes names 'width', '', which") as caught:
+        require_dimensions("melt", "sizes", ["width", "height", ""], [_IDS, _IMAGE])
+    assert caught.value.hint == "choose from batch, sequence, height"
 
 
 def test_made_up_masks_are_ones_and_ids_fit_the_smallest_table() -> None:
