@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.core.artifact import TensorSpec
 from bench.core.errors import StepFailed
+from bench.formats.frozen_graph import tensor_name
 
 from .onnx_interface import name_interface
 
@@ -31,8 +32,8 @@ def write_frozen_as_onnx(
     # tf2onnx changes the graph it is given.
     model, _ = tf2onnx.convert.from_graph_def(
         type(graph).FromString(graph.SerializeToString()),
-        input_names=[_tensor_name(spec) for spec in inputs],
-        output_names=[_tensor_name(spec) for spec in outputs],
+        input_names=[tensor_name(spec) for spec in inputs],
+        output_names=[tensor_name(spec) for spec in outputs],
         opset=_OPSET,
         custom_op_handlers={"Erfc": (_write_erfc, [])},
     )
@@ -55,10 +56,6 @@ def _refuse_quantized(step: str, graph: Any) -> None:
                 f"{step}: node {node.name} ({node.op}) has a quantized type of TensorFlow, which ONNX lacks",
                 hint="convert the float graph and quantize the ONNX file: quantize_dynamic or quantize_static",
             )
-
-
-def _tensor_name(spec: TensorSpec) -> str:
-    return spec.native_name if ":" in spec.native_name else f"{spec.native_name}:0"
 
 
 def _write_erfc(context: Any, node: Any, name: str, _arguments: Sequence[Any]) -> None:

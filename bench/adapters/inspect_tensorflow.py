@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import TargetError
-from bench.formats.keras_file import load_keras
+from bench.formats.frozen_graph import read_graph
+from bench.formats.keras_file import load_keras, output_names
 from bench.formats.saved_model import DEFAULT_SIGNATURE, frozen_function, serving_function
 
 from .boundary import as_target_error
 from .dimensions import FileTensor, Signature, named
-from .tensorflow import read_graph
 
 #: Operators through which values pass unchanged, and as which of their inputs. Keras counts negative ids from the end
 #: of the table: select(ids < 0, ids + rows, ids).
@@ -108,7 +108,7 @@ def keras_signature(path: Path) -> Signature:
     model = load_keras(path)
     if not getattr(model, "inputs", None):
         raise TargetError(f"{path}: the model was saved without fixed inputs", hint="build it from keras.Input objects")
-    names = _keras_output_names(model)
+    names = output_names(model)
     outputs = keras.tree.flatten(model.outputs)
     return named(
         [FileTensor(name=tensor.name, dtype=tensor.dtype, shape=_axes(tensor.shape)) for tensor in model.inputs],
@@ -117,17 +117,6 @@ def keras_signature(path: Path) -> Signature:
             for name, tensor in zip(names, outputs, strict=True)
         ],
     )
-
-
-def _keras_output_names(model: Any) -> list[str]:
-    import keras
-
-    if isinstance(model, keras.Sequential):
-        return [model.layers[-1].name]
-    if isinstance(model.output, Mapping):
-        return sorted(model.output)  # the order in which Keras flattens a dictionary
-    names: list[str] = model.output_names
-    return names if len(set(names)) == len(names) else [f"output_{index}" for index in range(len(names))]
 
 
 def keras_vocabulary(path: Path) -> dict[str, int]:

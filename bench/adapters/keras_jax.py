@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.core.artifact import Artifact
-from bench.formats.keras_file import load_keras
+from bench.formats.keras_file import load_keras, outputs_in_order, pack_inputs
 
 from .boundary import Call, ModelSession, as_target_error
-from .keras_model import inputs_of, outputs_of
 
 if TYPE_CHECKING:
     from bench.core.contracts import Array
@@ -52,9 +51,12 @@ def _compiled(model: Any, artifact: Artifact) -> Callable[..., Sequence[Any]]:
     """The variables are arguments: as constants they would be compiled in once more for each shape."""
     import jax
 
+    unpack = outputs_in_order(model, artifact.outputs)
+
     def inference(trainable: Any, other: Any, tensors: Sequence[Any]) -> list[Any]:
-        answer, _ = model.stateless_call(trainable, other, inputs_of(model, artifact, tensors), training=False)
-        return outputs_of(answer, artifact)
+        packed = pack_inputs(model, artifact.inputs, tensors)
+        answer, _ = model.stateless_call(trainable, other, packed, training=False)
+        return unpack(answer)
 
     variables = [
         [variable.value for variable in kind] for kind in (model.trainable_variables, model.non_trainable_variables)

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.core.artifact import Artifact
-from bench.formats.keras_file import load_keras
+from bench.formats.keras_file import load_keras, outputs_in_order, pack_inputs
 
 from .boundary import Call, ModelSession, as_target_error
-from .keras_model import inputs_of, outputs_of
 from .torch import size_pools
 
 if TYPE_CHECKING:
@@ -51,13 +50,14 @@ def _bind(model: Any, artifact: Artifact, arrays: list[Array]) -> Call:
     call allocates its own."""
     import torch
 
-    inputs = inputs_of(model, artifact, [torch.from_numpy(array).clone() for array in arrays])
+    inputs = pack_inputs(model, artifact.inputs, [torch.from_numpy(array).clone() for array in arrays])
+    unpack = outputs_in_order(model, artifact.outputs)
     inference_mode = torch.inference_mode
 
     def call() -> Sequence[Array]:
         with inference_mode():
             answer = model(inputs, training=False)
-        return [output.numpy() for output in outputs_of(answer, artifact)]
+        return [output.numpy() for output in unpack(answer)]
 
     return call
 

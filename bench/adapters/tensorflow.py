@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from bench.core.artifact import Artifact
 from bench.core.errors import TargetError
-from bench.formats.keras_file import load_keras
+from bench.formats.frozen_graph import graph_function, read_graph
+from bench.formats.keras_file import in_order_of_specs, load_keras
 from bench.formats.saved_model import serving_function
 
 from .boundary import Call, ModelSession, as_target_error
-from .keras_model import inputs_of, outputs_of
 
 if TYPE_CHECKING:
     from bench.core.contracts import Array
@@ -93,8 +93,8 @@ def _traced(loaded: Loaded, artifact: Artifact, *, xla: bool) -> Loaded:
         tf.TensorSpec([None if isinstance(dim, str) else dim for dim in spec.shape], _element_type(spec.dtype))
         for spec in artifact.inputs
     ]
-    graph_function = tf.function(loaded.function, autograph=False, jit_compile=True if xla else None)
-    return Loaded(graph_function.get_concrete_function(*specs), loaded.owner)
+    traced = tf.function(loaded.function, autograph=False, jit_compile=True if xla else None)
+    return Loaded(traced.get_concrete_function(*specs), loaded.owner)
 
 
 def _element_type(name: str) -> Any:
@@ -117,11 +117,7 @@ def _bind(loaded: Loaded, arrays: list[Array]) -> Call:
 
 def _keras(artifact: Artifact) -> Loaded:
     model = load_keras(Path(artifact.path))
-
-    def inference(*tensors: Any) -> Sequence[Any]:
-        return outputs_of(model(inputs_of(model, artifact, tensors), training=False), artifact)
-
-    return Loaded(inference, model)
+    return Loaded(in_order_of_specs(model, artifact.inputs, artifact.outputs), model)
 
 
 def _saved_model(artifact: Artifact) -> Loaded:
@@ -134,35 +130,7 @@ def _frozen_graph(artifact: Artifact) -> Loaded:
 
     `wrap_function(...).prune(...)`, the usual way, costs about 1.5 ms more on every call (TensorFlow 2.21).
     """
-    import tensorflow as tf
-
-    graph = read_graph(Path(artifact.path))
-    inputs = [tensor_name(spec.native_name) for spec in artifact.inputs]
-    outputs = [tensor_name(spec.native_name) for spec in artifact.outputs]
-
-    def inference(*tensors: Any) -> Sequence[Any]:
-        mapping = dict(zip(inputs, tensors, strict=True))
-        imported: list[Any] = tf.graph_util.import_graph_def(graph, mapping, outputs, name="")
-        return imported
-
-    return Loaded(inference, None)
-
-
-def tensor_name(name: str) -> str:
-    """`node:0` for a node's bare name."""
-    return name if ":" in name else f"{name}:0"
-
-
-def read_graph(path: Path) -> Any:
-    """The GraphDef in a .pb file; TargetError when it holds none."""
-    from tensorflow.core.framework.graph_pb2 import GraphDef
-
-    graph = GraphDef()
-    with as_target_error(f"{path}: not a frozen graph", hint="a frozen graph is a binary GraphDef"):
-        graph.ParseFromString(path.read_bytes())
-    if not graph.node:
-        raise TargetError(f"{path}: not a frozen graph: it has no nodes", hint="a frozen graph is a binary GraphDef")
-    return graph
+    return Loaded(graph_function(read_graph(Path(artifact.path)), artifact.inputs, artifact.outputs), None)
 
 
 ADAPTER = TensorFlow()

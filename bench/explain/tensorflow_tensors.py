@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.artifact import Artifact
-from bench.core.errors import TargetError
+from bench.formats.frozen_graph import read_graph, tensor_name
 
 from .graph import Graph, Node, in_order
 
@@ -22,10 +22,7 @@ class TensorFlowTensors:
     def __init__(self, artifact: Artifact, *, threads: int) -> None:
         import tensorflow as tf
 
-        definition = tf.compat.v1.GraphDef()
-        definition.ParseFromString(Path(artifact.path).read_bytes())
-        if not definition.node:
-            raise TargetError(f"{artifact.path}: not a frozen graph: it has no nodes")
+        definition = read_graph(Path(artifact.path))
         self._artifact = artifact
         self._graph = tf.Graph()
         with self._graph.as_default():
@@ -50,14 +47,14 @@ class TensorFlowTensors:
     @property
     def outputs(self) -> tuple[str, ...]:
         """The outputs of the model, by their names inside."""
-        return tuple(_tensor_name(spec.native_name) for spec in self._artifact.outputs)
+        return tuple(tensor_name(spec) for spec in self._artifact.outputs)
 
     def fetch(self, names: Sequence[str], batches: Sequence[Batch]) -> dict[str, list[Array]]:
         """The values of tensors on each batch; what holds no numbers has none."""
         known = [name for name in dict.fromkeys(names) if _has_numbers(self._graph.get_tensor_by_name(name))]
         values: dict[str, list[Array]] = {name: [] for name in known}
         for batch in batches:
-            feeds = {_tensor_name(spec.native_name): batch[spec.name] for spec in self._artifact.inputs}
+            feeds = {tensor_name(spec): batch[spec.name] for spec in self._artifact.inputs}
             for name, value in zip(known, self._session.run(known, feeds), strict=True):
                 values[name].append(value)
         return values
@@ -65,8 +62,3 @@ class TensorFlowTensors:
 
 def _has_numbers(tensor: Any) -> bool:
     return bool(tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool)
-
-
-def _tensor_name(name: str) -> str:
-    """`node:0` for a node's bare name."""
-    return name if ":" in name else f"{name}:0"

@@ -15,12 +15,17 @@ if TYPE_CHECKING:
 
 
 def read_graph(path: Path) -> Any:
-    """The GraphDef in a .pb file; raises what protobuf raises when it is none."""
+    """The GraphDef in a .pb file; TargetError when it holds none."""
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from tensorflow.core.framework import graph_pb2
 
-    graph = graph_pb2.GraphDef.FromString(path.read_bytes())
+    hint = "a frozen graph is a binary GraphDef, as the step freeze makes it"
+    try:
+        graph = graph_pb2.GraphDef.FromString(path.read_bytes())
+    except (OSError, DecodeError) as error:
+        raise TargetError(f"{path}: not a frozen graph: {error}", hint=hint) from error
     if not graph.node:
-        raise TargetError(f"{path} is a GraphDef without nodes", hint="make it with the step freeze")
+        raise TargetError(f"{path}: not a frozen graph: it has no nodes", hint=hint)
     return graph
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,17 +44,47 @@ def in_order_of_specs(
 
     Tensors are matched by native name where all names agree, else by position; TargetError when their numbers differ.
     """
-    import keras
-
-    order_in = _order([tensor.name for tensor in model.inputs], inputs, "inputs")
-    order_out = _order(model.output_names, outputs, "outputs")
+    unpack = outputs_in_order(model, outputs)
 
     def call(*tensors: Any) -> list[Any]:
-        answer = model(keras.tree.pack_sequence_as(model.input, [tensors[i] for i in order_in]), training=False)
-        flat = keras.tree.flatten(answer)
-        return [flat[order_out.index(i)] for i in range(len(flat))]
+        return unpack(model(pack_inputs(model, inputs, tensors), training=False))
 
     return call
+
+
+def pack_inputs(model: Any, inputs: Sequence[TensorSpec], tensors: Sequence[Any]) -> Any:
+    """What the model is called with, a tensor, a list or a dictionary: `tensors` in the order of `inputs`."""
+    import keras
+
+    order = _order([tensor.name for tensor in model.inputs], inputs, "inputs")
+    return keras.tree.pack_sequence_as(model.input, [tensors[place] for place in order])
+
+
+def outputs_in_order(model: Any, outputs: Sequence[TensorSpec]) -> Callable[[Any], list[Any]]:
+    """A function from the model's answer, in whatever structure, to its tensors in the order of `outputs`."""
+    import keras
+
+    order = _order(output_names(model), outputs, "outputs")
+    places = [order.index(place) for place in range(len(order))]
+
+    def unpack(answer: Any) -> list[Any]:
+        flat = keras.tree.flatten(answer)
+        return [flat[place] for place in places]
+
+    return unpack
+
+
+def output_names(model: Any) -> list[str]:
+    """Names of the outputs in the order in which Keras flattens them: dictionary keys, else the layers they are of,
+    else, where one layer gives several, numbered ones."""
+    import keras
+
+    if isinstance(model, keras.Sequential):
+        return [model.layers[-1].name]
+    if isinstance(model.output, Mapping):
+        return sorted(model.output)
+    names: list[str] = model.output_names
+    return names if len(set(names)) == len(names) else [f"output_{index}" for index in range(len(names))]
 
 
 def _order(names: Sequence[str], specs: Sequence[TensorSpec], what: str) -> list[int]:

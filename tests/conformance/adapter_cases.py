@@ -12,6 +12,7 @@ import sys
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,60 @@ def build_onnx(directory: Path) -> str:
     return str(path)
 
 
+def build_onnx_loop(directory: Path) -> str:
+    """The network with its product summed in a Loop of two turns, each with half of the weights."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights, bias = parameters()
+    flag, number = partial(helper.make_tensor_value_info, elem_type=TensorProto.BOOL, shape=[]), TensorProto.FLOAT
+    wide = ["N", FEATURES]
+    turn = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["in/left", "half"], ["part"]),
+            helper.make_node("Add", ["sum", "part"], ["sum_after"]),
+            helper.make_node("Identity", ["again"], ["again_after"]),
+        ],
+        "turn",
+        [
+            helper.make_tensor_value_info("turn_number", TensorProto.INT64, []),
+            flag("again"),
+            helper.make_tensor_value_info("sum", number, wide),
+        ],
+        [flag("again_after"), helper.make_tensor_value_info("sum_after", number, wide)],
+    )
+    nodes = [
+        helper.make_node("Mul", ["in/left", "zero"], ["nothing"]),
+        helper.make_node("Add", ["nothing", "b"], ["start"]),
+        helper.make_node("Loop", ["turns", "yes", "start"], ["linear"], body=turn),
+        helper.make_node("Relu", ["linear"], ["positive"]),
+        helper.make_node("Sub", ["positive", "in/right"], ["out:product"]),
+        helper.make_node("ReduceSum", ["in/left", "axes"], ["out:total"], keepdims=0),
+    ]
+    constants = {
+        "half": weights / 2,
+        "b": bias,
+        "zero": np.zeros(1, "float32"),
+        "turns": np.array(2),
+        "yes": np.array(True),
+        "axes": np.array([1]),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "net",
+        [helper.make_tensor_value_info(name, number, wide) for name in ("in/left", "in/right")],
+        [
+            helper.make_tensor_value_info("out:product", number, wide),
+            helper.make_tensor_value_info("out:total", number, ["N"]),
+        ],
+        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+    )
+    path = directory / "net.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    return str(path)
+
+
 def build_openvino_ir(directory: Path) -> str:
     """The network as IR, made of the ONNX graph."""
     import openvino
@@ -187,13 +242,14 @@ def build_tflite(directory: Path) -> str:
 
 
 def build_keras(directory: Path) -> str:
-    """The network as a functional Keras model whose inputs stand in another order than ours."""
+    """The network as a functional Keras model whose inputs and outputs stand in another order than ours."""
     import keras
 
     left, right = keras.Input((FEATURES,), name="k_left"), keras.Input((FEATURES,), name="k_right")
     dense = keras.layers.Dense(FEATURES, activation="relu")
-    product = keras.layers.Subtract(name="product")([dense(left), right])
-    model = keras.Model([right, left], [product, keras.ops.sum(left, axis=1)])
+    product = keras.layers.Subtract(name="k_product")([dense(left), right])
+    total = keras.layers.Identity(name="k_total")(keras.ops.sum(left, axis=1))
+    model = keras.Model([right, left], [total, product])
     dense.set_weights(parameters())
     path = directory / "net.keras"
     model.save(path)
@@ -297,6 +353,7 @@ def build_python_callable(directory: Path) -> str:
 
 
 _KEYS = {"product": "p", "total": "t"}
+_KERAS_NAMES = {"left": "k_left", "right": "k_right", "product": "k_product", "total": "k_total"}
 _ONNX_NAMES = {"left": "in/left", "right": "in/right", "product": "out:product", "total": "out:total"}
 
 
@@ -332,6 +389,13 @@ CASES: Mapping[str, Case] = {
         native=_ONNX_NAMES,
         threads_beside_main=_one_pool,
     ),
+    "onnx_loop": Case(
+        adapter="onnxruntime",
+        format="onnx",
+        build=build_onnx_loop,
+        native=_ONNX_NAMES,
+        threads_beside_main=_one_pool,
+    ),
     "openvino_ir": Case(
         adapter="openvino",
         format="openvino_ir",
@@ -357,13 +421,13 @@ CASES: Mapping[str, Case] = {
         adapter="keras_jax",
         format="keras",
         build=build_keras,
-        native={"left": "k_left", "right": "k_right"},
+        native=_KERAS_NAMES,
     ),
     "keras_torch": Case(
         adapter="keras_torch",
         format="keras",
         build=build_keras,
-        native={"left": "k_left", "right": "k_right"},
+        native=_KERAS_NAMES,
         threads_beside_main=_two_pools,
     ),
     "tflite": Case(
@@ -398,7 +462,7 @@ CASES: Mapping[str, Case] = {
         adapter="tensorflow",
         format="keras",
         build=build_keras,
-        native={"left": "k_left", "right": "k_right"},
+        native=_KERAS_NAMES,
         threads_beside_main=_tensorflow_pools,
     ),
     "tensorrt_engine": Case(

@@ -107,6 +107,22 @@ def several_inputs_and_outputs_find_their_names(directory: Path) -> None:
         assert (answer["double"] == 10).all()
 
 
+def outputs_in_a_dictionary_go_by_its_keys(directory: Path) -> None:
+    import keras
+
+    wide = TensorSpec(name="left", dtype="float32", shape=("batch", 3))
+    left = keras.Input((3,), name="left")
+    double = keras.layers.Rescaling(2.0, name="difference")(left)
+    path = directory / "keys.keras"
+    keras.Model(left, {"double": double, "difference": keras.layers.Subtract(name="double")([left, left])}).save(path)
+    source = artifact("keras", path, [wide], [replace(wide, name=name) for name in ("double", "difference")])
+    batch = {"left": np.full((2, 3), 5, np.float32)}
+    saved = apply("keras_to_saved_model", source, directory)
+    answer = step_sources.run(saved.format, saved.path, batch, saved.inputs, saved.outputs)
+    assert (answer["difference"] == 0).all()
+    assert (answer["double"] == 10).all()
+
+
 def a_model_saved_with_its_optimizer_can_be_frozen_and_converted(directory: Path) -> None:
     import tensorflow as tf
 
@@ -251,25 +267,10 @@ def a_network_that_torch_cannot_follow_is_one_line_with_a_hint(directory: Path) 
         assert len(error.message) < 500
 
 
-def sizes_as_plain_numbers(_options: Mapping[str, Any]) -> Any:
-    """What nn.MultiheadAttention does inside: a tracer writes down the sizes that it saw."""
-    import torch
-
-    class Sizes(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.linear = torch.nn.Linear(8, 8)
-
-        def forward(self, features: Any) -> Any:
-            return self.linear(features).reshape(int(features.shape[0]) * 2, 4).reshape(int(features.shape[0]), 8)
-
-    return Sizes()
-
-
 def a_size_fixed_by_tracing_is_caught(directory: Path) -> None:
     features = TensorSpec(name="features", dtype="float32", shape=("batch", 8))
     source = step_sources.torch_artifact(
-        directory, sizes_as_plain_numbers, [features], [replace(features, name="answer")]
+        directory, step_sources.sizes_as_plain_numbers, [features], [replace(features, name="answer")]
     )
     failure("torch_to_onnx", source, directory, exporter="legacy")
     apply("torch_to_onnx", source, directory, exporter="dynamo")
@@ -317,6 +318,7 @@ SCENARIOS: Mapping[str, tuple[Scenario, ...]] = {
         a_keras_model_saved_by_us_is_restored_as_serving_programs_do,
         names_that_python_cannot_spell_get_native_ones,
         several_inputs_and_outputs_find_their_names,
+        outputs_in_a_dictionary_go_by_its_keys,
         a_model_saved_with_its_optimizer_can_be_frozen_and_converted,
         a_lookup_table_cannot_be_frozen,
         strip_keeps_what_flows_through_checks_and_branches,

@@ -304,6 +304,42 @@ def classifier(_options: Mapping[str, Any]) -> Any:
     return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10))
 
 
+def sizes_as_plain_numbers(_options: Mapping[str, Any]) -> Any:
+    """What nn.MultiheadAttention does inside: a tracer writes down the sizes that it saw."""
+    import torch
+
+    class Sizes(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear = torch.nn.Linear(8, 8)
+
+        def forward(self, features: Any) -> Any:
+            return self.linear(features).reshape(int(features.shape[0]) * 2, 4).reshape(int(features.shape[0]), 8)
+
+    return Sizes()
+
+
+def layered_classifier(directory: Path) -> Artifact:
+    """A network of plain layers in a row: logits, batch norms of both kinds, and a flattened map larger than 1x1."""
+    import torch
+
+    from bench.formats.networks import torch_network
+    from bench.formats.torch_module import write_torch_module
+
+    layers: Any = [
+        ("convolution", 8), ("batch_norm", 0), ("relu", 0), ("average_pool", 2), ("convolution", 16), ("relu", 0),
+        ("flatten", 0), ("dense", 16), ("batch_norm", 0), ("relu", 0), ("dense", 10),
+    ]  # fmt: skip
+    torch.manual_seed(3)
+    module = torch_network(layers, (12, 12, 3))
+    for name, values in module.named_buffers():
+        if values.is_floating_point():
+            torch.nn.init.uniform_(values, 0.5, 2.0 if "var" in name else 0.7)
+    options = {"layers": layers, "input_shape": (12, 12, 3)}
+    path = write_torch_module(module, "bench.zoo.layered:torch_module", options, directory / "module")
+    return artifact("torch_module", path, [IMAGE], [SCORES])
+
+
 def exported_encoder(directory: Path) -> Artifact:
     """`torch_encoder` as an exported program."""
     import torch
