@@ -67,13 +67,15 @@ def watch(
     calling: AbstractContextManager[Any] | None = None,
     mark: Marker | None = None,
     warmed_up: Callable[[Callable[[], Any]], None] | None = None,
+    all_watched: Callable[[], None] | None = None,
     follow: bool = True,
 ) -> Watched:
     """Open, bind, warm up, then call `subject.runs` times and once more, all of it noted.
 
     `opening` surrounds the opening, `calling` all watched calls, `mark()` each of them from within: the runtime's own
-    note of a call lies inside the host's. `warmed_up` is given the bound call before the first watched one. `follow`
-    False leaves Python's profiling hook to someone else.
+    note of a call lies inside the host's. `warmed_up` is given the bound call before the first watched one, and
+    `all_watched` comes after the last of them, before the followed one. `follow` False leaves Python's profiling hook
+    to someone else.
     """
     track = _Track(follow=follow)
     with track.phase("open"), opening or nullcontext(), track.following():
@@ -89,6 +91,8 @@ def watch(
     marker = mark or nullcontext
     with calling or nullcontext():
         times_ns = [_call(call, marker) for _ in range(subject.runs)]
+        if all_watched is not None:
+            all_watched()
         with track.following():
             times_ns.append(_call(call, marker))
     calls = [Span(*times) for times in times_ns]

@@ -14,15 +14,18 @@ from bench.core.profiling import Profile, Subject
 
 from .clock import anchor
 from .host import WARM_UP_CALLS, Span, watch
-from .ops import Executed, by_call, op_events, op_profile
+from .ops import Executed, by_call, innermost, op_events, op_profile
 
 _RUN = "model_run"
 _NODE_SUFFIX = "_kernel_time"
 _BLOCKED_SUFFIX = "_nchwc"
 _FILE = "onnxruntime.json"
+#: Nodes that hold graphs, whose nodes are noted as well.
+_HOLDERS = frozenset({"If", "Loop", "Scan", "SequenceMap", "BeamSearch", "GreedySearch", "Sampling"})
 _NOTES = (
     "kernel is the execution provider, and NCHWc where it computes in its own blocked layout",
     "times are whole microseconds",
+    "of loops and branches the nodes inside are listed, not the loop itself",
 )
 
 
@@ -41,7 +44,8 @@ class OnnxRuntime:
         events = json.loads((subject.out_dir / _FILE).read_bytes())
         runs = [_span(event) for event in events if event["name"] == _RUN][WARM_UP_CALLS:]
         found = anchor("ONNX Runtime's profiler", (*watched.calls, watched.followed), runs)
-        executed = by_call([_executed(event) for event in events if event["cat"] == "Node"], runs)
+        nodes = (_executed(event) for event in events if event["cat"] == "Node")
+        executed = by_call(innermost(nodes, _HOLDERS), runs)
         return Profile(
             profiler="onnxruntime",
             pid=os.getpid(),

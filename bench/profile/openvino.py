@@ -17,6 +17,7 @@ from bench.core.errors import TargetError
 from bench.core.profiling import OpProfile, OpTime, Profile, Subject, TraceEvent
 
 from .host import WARM_UP_CALLS, Span, watch
+from .ops import disturbance
 
 _TRACK = "openvino (mean durations, one after the other)"
 _NOTES = (
@@ -40,18 +41,22 @@ class OpenVino:
         """Nodes of the compiled graph with their kernels, such as brgconv_avx512_bf16."""
         requests: list[Any] = []
         warm_ns: dict[_Node, int] = {}
+        all_ns: dict[_Node, int] = {}
 
         def read_warm(_: Callable[[], Any]) -> None:
             warm_ns.update(_mean_ns(requests, subject))
 
-        watched = watch(subject, opening=_counting(requests), warmed_up=read_warm)
-        all_ns = _mean_ns(requests, subject)
-        calls = (*watched.calls, watched.followed)
+        def read_all() -> None:
+            all_ns.update(_mean_ns(requests, subject))
+
+        watched = watch(subject, opening=_counting(requests), warmed_up=read_warm, all_watched=read_all)
+        runs = len(watched.calls)
         ns_per_call = {
-            node: max(0.0, (mean_ns * (WARM_UP_CALLS + len(calls)) - warm_ns[node] * WARM_UP_CALLS) / len(calls))
+            node: max(0.0, (mean_ns * (WARM_UP_CALLS + runs) - warm_ns[node] * WARM_UP_CALLS) / runs)
             for node, mean_ns in all_ns.items()
         }
         watched.session.close()
+        wall_ns = fmean(span.duration_ns for span in watched.calls)
         ops = [
             OpTime(
                 name=node.name,
@@ -68,12 +73,12 @@ class OpenVino:
             pid=os.getpid(),
             ops=OpProfile(
                 runtime="openvino",
-                runs=len(watched.calls),
-                wall_ns_per_run=fmean(span.duration_ns for span in calls),
+                runs=runs,
+                wall_ns_per_run=wall_ns,
                 ops=tuple(sorted(ops, key=lambda op: -op.ns_per_run)),
-                notes=_NOTES,
+                notes=(*_NOTES, *disturbance(watched.calls, wall_ns, "all")),
             ),
-            events=(*watched.events, *_drawn(ns_per_call, calls)),
+            events=(*watched.events, *_drawn(ns_per_call, (*watched.calls, watched.followed))),
         )
 
 

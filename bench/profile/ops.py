@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.core.profiling import ClockAnchor, OpProfile, OpTime, TraceEvent
@@ -55,17 +55,17 @@ def op_profile(
         runs=len(watched.calls),
         wall_ns_per_run=watched.wall_ns_per_run,
         ops=tuple(sorted(ops, key=lambda op: -op.ns_per_run)),
-        notes=(*notes, *_disturbance(watched)),
+        notes=(*notes, *disturbance(watched.calls, watched.wall_ns_per_run, "the faster half of them")),
     )
 
 
-def _disturbance(watched: Watched) -> Iterator[str]:
-    """What to say where even the quiet calls differ, as they do when other work takes the processor."""
-    fastest_ns = min(span.duration_ns for span in watched.calls)
-    if watched.wall_ns_per_run > _QUIET_RATIO * fastest_ns:
+def disturbance(calls: Sequence[Span], mean_ns: float, of_which: str) -> Iterator[str]:
+    """What to say where the calls whose mean counts differ, as they do when other work takes the processor."""
+    fastest_ns = min(span.duration_ns for span in calls)
+    if mean_ns > _QUIET_RATIO * fastest_ns:
         yield (
-            f"other work disturbed it: the fastest call took {fastest_ns / 1e6:.3f} ms, the faster half of them "
-            f"{watched.wall_ns_per_run / 1e6:.3f} ms on average"
+            f"other work disturbed it: the fastest call took {fastest_ns / 1e6:.3f} ms, {of_which} "
+            f"{mean_ns / 1e6:.3f} ms on average"
         )
 
 
@@ -86,6 +86,23 @@ def op_events(executed: Iterable[Executed], anchor: ClockAnchor) -> tuple[TraceE
 
 def _args(op: Executed) -> tuple[tuple[str, str], ...]:
     return ("op", op.kind), ("kernel", op.kernel), ("dtype", op.dtype)
+
+
+def innermost(executed: Iterable[Executed], holders: Container[str] | None = None) -> Iterator[Executed]:
+    """Without operators around other operators of the same thread, such as loops and calls of functions.
+
+    `holders` are the kinds that alone can be around others: where times are too coarse to tell inside from before.
+    """
+    in_order = sorted(executed, key=lambda op: (op.track, op.span.start_ns, -op.span.end_ns))
+    for op, following in zip(in_order, (*in_order[1:], None), strict=True):
+        is_around = (
+            following is not None
+            and following.track == op.track
+            and following.span.start_ns < op.span.end_ns
+            and (holders is None or op.kind in holders)
+        )
+        if not is_around:
+            yield op
 
 
 def by_call(executed: Iterable[Executed], calls: Sequence[Span]) -> list[list[Executed]]:

@@ -17,7 +17,7 @@ from bench.core.profiling import Profile, Subject
 
 from .clock import anchor
 from .host import Span, watch
-from .ops import Executed, by_call, op_events, op_profile
+from .ops import Executed, by_call, innermost, op_events, op_profile
 
 _CALL = "deploybench call"
 _FILE = "tensorflow.xplane.pb"
@@ -47,7 +47,7 @@ class TensorFlow:
         noted = list(_noted(subject.out_dir / _FILE))
         runs = [each.span for each in noted if each.name == _CALL]
         found = anchor("TensorFlow's profiler", (*watched.calls, watched.followed), runs)
-        executed = by_call(_innermost(list(_executed(noted))), runs)
+        executed = by_call(innermost(_executed(noted)), runs)
         return Profile(
             profiler="tensorflow",
             pid=os.getpid(),
@@ -123,14 +123,6 @@ def _executed(noted: Sequence[_Noted]) -> Iterator[Executed]:
         elif kernel is not None and not kernel["kernel"].startswith(_FUNCTION):
             kind = kernel["kernel"].removeprefix("_MklNative").removeprefix("_Mkl")
             yield Executed(name=kernel["node"], kind=kind, span=each.span, track=track, kernel=kernel["kernel"])
-
-
-def _innermost(executed: Sequence[Executed]) -> Iterator[Executed]:
-    """Without kernels around other kernels of the same thread, such as those of loops and of calls of functions."""
-    in_order = sorted(executed, key=lambda op: (op.track, op.span.start_ns, -op.span.end_ns))
-    for op, following in zip(in_order, (*in_order[1:], None), strict=True):
-        if following is None or following.track != op.track or following.span.end_ns > op.span.end_ns:
-            yield op
 
 
 PROFILER = TensorFlow()

@@ -22,11 +22,13 @@ RUNS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class ProfilerCase:
-    """A profiler on one of the adapters' cases: `operators` are kinds that it must find, each in every call."""
+    """A profiler on one of the adapters' cases: `operators` are kinds that it must find, each in every call,
+    `absent` those that it must leave out, for what is inside them is listed."""
 
     profiler: str
     model: str
     operators: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     functions: bool = False
     lines: bool = False
 
@@ -38,6 +40,9 @@ PROFILER_CASES: Mapping[str, ProfilerCase] = {
     "line_profiler_callable": ProfilerCase(profiler="line_profiler", model="python_callable", lines=True),
     "litert": ProfilerCase(profiler="litert", model="tflite", operators=("Fully Connected",)),
     "onnxruntime": ProfilerCase(profiler="onnxruntime", model="onnx", operators=("ReduceSum", "Sub")),
+    "onnxruntime_loop": ProfilerCase(
+        profiler="onnxruntime", model="onnx_loop", operators=("Gemm", "ReduceSum"), absent=("Loop",)
+    ),
     "openvino": ProfilerCase(profiler="openvino", model="openvino_ir", operators=("FullyConnected",)),
     "tensorflow": ProfilerCase(profiler="tensorflow", model="frozen_graph", operators=("Sub", "Sum")),
     "tensorflow_xla": ProfilerCase(profiler="tensorflow", model="saved_model_xla", operators=("*",)),

@@ -102,6 +102,13 @@ def test_it_finds_the_operators_of_the_model_in_every_call(found: Look, name: st
 
 
 @with_operators
+def test_no_operator_is_inside_another(found: Look, name: str) -> None:
+    ops = found(name)[0].ops
+    assert ops is not None
+    assert not {op.kind for op in ops.ops}.intersection(PROFILER_CASES[name].absent)
+
+
+@with_operators
 def test_operators_take_time_but_not_more_than_the_calls_around_them(found: Look, name: str) -> None:
     ops = found(name)[0].ops
     assert ops is not None

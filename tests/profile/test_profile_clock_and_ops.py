@@ -10,7 +10,7 @@ from bench.core.contracts import Session
 from bench.core.errors import TargetError
 from bench.profile.clock import anchor
 from bench.profile.host import Span, Watched
-from bench.profile.ops import Executed, by_call, op_events, op_profile
+from bench.profile.ops import Executed, by_call, innermost, op_events, op_profile
 
 _AHEAD_NS = 1_000_000
 
@@ -63,6 +63,16 @@ def test_operators_go_to_the_call_in_which_they_began() -> None:
     ops = [executed("late", 250, 260), executed("between", 150, 160), executed("early", 10, 20), executed("x", 0, 5)]
     shares = by_call(ops, spans((0, 100), (200, 300)))
     assert [[op.name for op in share] for share in shares] == [["x", "early"], ["late"]]
+
+
+def test_operators_around_others_are_left_out() -> None:
+    ops = [executed("loop", 0, 50), executed("body", 5, 20), executed("body", 30, 45), executed("after", 50, 60)]
+    assert [op.name for op in innermost(ops)] == ["body", "body", "after"]
+
+
+def test_where_times_are_coarse_only_operators_that_can_hold_others_are_left_out() -> None:
+    ops = [executed("short", 10, 10), executed("long", 10, 12), executed("loop", 20, 30), executed("body", 21, 31)]
+    assert sorted(op.name for op in innermost(ops, {"loop"})) == ["body", "long", "short"]
 
 
 def test_only_the_faster_half_of_the_calls_counts() -> None:
