@@ -105,6 +105,14 @@ STEPS: tuple[PluginSpec, ...] = (
         produces="exported_program",
     ),
     PluginSpec(
+        name="torch_to_keras",
+        target="converters.torch_to_keras:STEP",
+        summary="PyTorch module of plain layers in a row to Keras, by copying weights layer by layer",
+        needs=("torch", "safetensors", "tensorflow", "keras"),
+        accepts=("torch_module",),
+        produces="keras",
+    ),
+    PluginSpec(
         name="torch_to_onnx",
         target="converters.torch_to_onnx:STEP",
         summary="PyTorch module to ONNX with dynamic dimensions (torch.onnx)",

@@ -7,12 +7,30 @@ from bench.core.plugins import PluginSpec
 #: `freeze` turns variables into constants, which changes the format, and lives here because it is asked for as one.
 STEPS: tuple[PluginSpec, ...] = (
     PluginSpec(
+        name="binarize",
+        target="optimizers.binarize:STEP",
+        summary="one bit for each hidden weight of a classifier, trained again (XNOR-style)",
+        needs=("torch", "safetensors"),
+        accepts=("torch_module",),
+        produces="torch_module",
+        learns_from="labels",
+    ),
+    PluginSpec(
         name="compress_openvino",
         target="optimizers.compress_openvino:STEP",
         summary="8-bit or 4-bit weights, expanded at run time (NNCF for OpenVINO)",
         needs=("openvino", "nncf"),
         accepts=("openvino_ir",),
         produces="openvino_ir",
+    ),
+    PluginSpec(
+        name="distill",
+        target="optimizers.distill:STEP",
+        summary="a narrower classifier that was taught to answer as the source does",
+        needs=("torch", "safetensors"),
+        accepts=("torch_module",),
+        produces="torch_module",
+        learns_from="labels",
     ),
     PluginSpec(
         name="float16",
@@ -62,6 +80,15 @@ STEPS: tuple[PluginSpec, ...] = (
         accepts=("onnx",),
         produces="onnx",
         for_this_cpu=True,
+    ),
+    PluginSpec(
+        name="prune",
+        target="optimizers.prune:STEP",
+        summary="the smallest weights of a classifier become zero, the others are trained again",
+        needs=("torch", "safetensors"),
+        accepts=("torch_module",),
+        produces="torch_module",
+        learns_from="labels",
     ),
     PluginSpec(
         name="quantize_dynamic",

@@ -5,6 +5,7 @@ Sources are built by functions of `step_sources.py`, in the process that holds t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -49,7 +50,18 @@ class StepCase:
 #: The packages of onnx2tf are fetched apart: python -m converters.onnx2tf_packages.
 ONNX2TF_NOT_FETCHED = None if onnx2tf_packages.is_fetched() else Gap(whose="ours", error="onnx2tf is not fetched")
 
+#: What a network learned anew answers is not its source's to the digit: scenarios_learning.py judges it.
+_LEARNED = math.inf
+
 CASES = (
+    StepCase(step="binarize", family="learning", source="torch_classifier", relative_error=_LEARNED),
+    StepCase(
+        step="binarize",
+        family="learning",
+        source="layered_classifier",
+        relative_error=_LEARNED,
+        options={"activations": True},
+    ),
     StepCase(step="compress_openvino", family="openvino", source="openvino_model", relative_error=0.05),
     StepCase(
         step="compress_openvino",
@@ -63,6 +75,9 @@ CASES = (
         family="aot_inductor",
         source="exported_encoder",
         relative_error=1e-5,
+    ),
+    StepCase(
+        step="distill", family="learning", source="layered_classifier", relative_error=_LEARNED, options={"epochs": 10}
     ),
     StepCase(step="float16", family="onnx_tools", source="onnx_convolutions", relative_error=0.01),
     StepCase(step="fold", family="tensorflow", source="frozen_graph", relative_error=1e-5),
@@ -116,6 +131,14 @@ CASES = (
         source="onnx_convolutions",
         relative_error=1e-5,
         options={"level": "all"},
+    ),
+    StepCase(step="prune", family="learning", source="torch_classifier", relative_error=_LEARNED),
+    StepCase(
+        step="prune",
+        family="learning",
+        source="layered_classifier",
+        relative_error=_LEARNED,
+        options={"structured": True, "sparsity_ratio": 0.5},
     ),
     StepCase(step="quantize_dynamic", family="onnx", source="onnx_model", relative_error=0.05),
     StepCase(
@@ -247,6 +270,7 @@ CASES = (
         options={"samples": 16, "float_fallback": True},
     ),
     StepCase(step="torch_to_exported_program", family="torch", source="torch_encoder", relative_error=1e-5),
+    StepCase(step="torch_to_keras", family="learning", source="layered_classifier", relative_error=1e-5),
     StepCase(step="torch_to_onnx", family="torch", source="torch_encoder", relative_error=1e-5),
     StepCase(
         step="torch_to_onnx",

@@ -15,6 +15,7 @@ from bench.core.artifact import Artifact, TensorSpec
 from bench.core.contracts import Examples, StepResult
 from bench.core.errors import StepFailed
 from tests.conformance import (
+    scenarios_learning,
     scenarios_onnx,
     scenarios_openvino,
     scenarios_tensorrt,
@@ -309,6 +310,7 @@ def real_samples_of_one_are_enough_for_dynamic_dimensions(directory: Path) -> No
 SCENARIOS: Mapping[str, tuple[Scenario, ...]] = {
     **scenarios_torch.SCENARIOS,
     **scenarios_onnx.SCENARIOS,
+    "learning": scenarios_learning.SCENARIOS,
     "openvino": scenarios_openvino.SCENARIOS,
     "tensorrt": scenarios_tensorrt.SCENARIOS,
     "tflite": scenarios_tflite.SCENARIOS,
