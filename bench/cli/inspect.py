@@ -29,16 +29,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tensorboard", default=None, type=Path, metavar="DIR", help="write the graph there for TensorBoard"
     )
-    parser.add_argument("--trust", action="store_true", help="the files are yours or of a source that you trust")
+    parser.add_argument("--trust", action="append", default=[], metavar="PATH", help="a model file that may run code")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the tables")
 
 
 def execute(words: argparse.Namespace) -> int:
     """Open each file in a child, and print what was found."""
     from bench.inspect import differences
+    from bench.matrix.locations import require_utf8
     from bench.runner import Silent
     from bench.runner.inspecting import inspect
 
+    if words.tensorboard is not None:
+        require_utf8(str(words.tensorboard))
     models = [_model(name, words) for name in filter(None, (words.file, words.diff))]
     first = inspect(models[0], Silent(), events_dir=words.tensorboard)
     if words.diff:
@@ -58,7 +61,7 @@ def _model(name: str, words: argparse.Namespace) -> ModelRef:
     from bench.core.cell import ModelRef
     from bench.core.trust import CODE_FORMATS
     from bench.formats.detect import detect_format
-    from bench.matrix.locations import absolute, require_utf8
+    from bench.matrix.locations import absolute, is_trusted, require_utf8
 
     require_utf8(name)
     known = plugins.table("models")
@@ -69,13 +72,15 @@ def _model(name: str, words: argparse.Namespace) -> ModelRef:
             raise MatrixError(f"{name} is not offered as {format!r}", hint=f"choose from {', '.join(offered)}")
         return ModelRef(name=name, kind="zoo", location=name, format=format)
     format = detect_format(name)
-    if format in CODE_FORMATS and not words.trust:
+    here = Path.cwd()
+    location = absolute(name, here)  # the child works in a directory of its own
+    trusted = is_trusted(location, format, frozenset(absolute(path, here) for path in words.trust))
+    if format in CODE_FORMATS and not trusted:
         raise RefusedError(
             f"{name}: the format {format} runs code when it is loaded",
-            hint=f"if you wrote it or trust its author, say so: bench inspect {name} --trust",
+            hint=f"if you wrote it or trust its author, say so: --trust {name}",
         )
-    location = absolute(name, Path.cwd())  # the child works in a directory of its own
-    return ModelRef(name=name, kind="path", location=location, format=format, trusted=words.trust)
+    return ModelRef(name=name, kind="path", location=location, format=format, trusted=trusted)
 
 
 def _show(found: Inspection, *, as_json: bool) -> None:

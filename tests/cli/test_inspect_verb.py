@@ -45,8 +45,10 @@ def test_two_files_are_told_side_by_side(bench: Bench, null_file: Path, tmp_path
         (["nowhere.onnx"], 2, "nowhere.onnx: no such file"),
         (["model.pt"], 2, "names no format"),
         (["digits", "--format", "tensorrt_engine"], 2, "is not offered as 'tensorrt_engine'"),
-        (["mine.py:build"], 5, "--trust"),
-        (["null.json", "--diff", "mine.py:build"], 5, "bench inspect mine.py:build --trust"),
+        (["mine.py:build"], 5, "--trust mine.py:build"),
+        (["null.json", "--diff", "mine.py:build"], 5, "--trust mine.py:build"),
+        (["mine.py:build", "--trust", "null.json"], 5, "--trust mine.py:build"),
+        (["null.json", "--tensorboard", "logs\udcff"], 2, "is not valid UTF-8"),
         (["null.json", "--tensorboard", "logs"], 3, "cannot be drawn"),
         (["broken.json"], 3, "broken.json: not a null model"),
     ],
@@ -64,3 +66,11 @@ def test_what_cannot_be_inspected_says_why_and_what_next(
     assert "  next: " in told.err
     assert "Traceback" not in told.err
     assert told.out == ""
+
+
+@pytest.mark.parametrize("trusted", ["mine.py", "mine.py:build"])
+def test_trust_in_a_file_lets_it_run(bench: Bench, tmp_path: Path, trusted: str) -> None:
+    (tmp_path / "mine.py").write_text("raise RuntimeError('mine.py has been run')\n")
+    told = bench("inspect", "mine.py:build", "--trust", trusted)
+    assert told.code == 3, told.err
+    assert "mine.py has been run" in told.err
