@@ -97,18 +97,24 @@ class ModelSession:
         artifact: Artifact,
         *,
         versions: Mapping[str, str],
-        provider: str,
+        provider: str | Callable[[], str],
         bind: Callable[[list[Array]], Call],
         compile_s: Callable[[], float] | None = None,
     ) -> None:
         """`bind` gets checked arrays in the order of the artifact's inputs and holds all that keeps the model alive;
-        `compile_s` tells how long calls have been compiling so far, where the runtime says so."""
+        `provider` is a function where the runtime chooses its kernels for the first input; `compile_s` tells how long
+        calls have been compiling so far, where the runtime says so."""
         self.inputs = artifact.inputs
         self.outputs = artifact.outputs
         self.versions = versions
-        self.provider = provider
+        self._provider = provider
         self._bind: Callable[[list[Array]], Call] | None = bind
         self._compile_s = compile_s
+
+    @property
+    def provider(self) -> str:
+        """What computes, as the runtime says after the first `bind`."""
+        return self._provider if isinstance(self._provider, str) else self._provider()
 
     @property
     def compile_s(self) -> float | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.core.artifact import Artifact
-from bench.formats.tflite_file import open_interpreter, tensor_indices
+from bench.formats.tflite_file import delegated_operators, open_interpreter, tensor_indices
 
 from .boundary import Call, ModelSession, as_target_error
 
@@ -35,7 +35,7 @@ class LiteRt:
             fetches = tensor_indices(interpreter, artifact.outputs, kind="output")
         model = _Resizable(interpreter, feeds, fetches)
         version = importlib.metadata.version("ai-edge-litert")
-        return ModelSession(artifact, versions={"ai_edge_litert": version}, provider="CPU, XNNPACK", bind=model.bind)
+        return ModelSession(artifact, versions={"ai_edge_litert": version}, provider=model.provider, bind=model.bind)
 
 
 class _Resizable:
@@ -46,6 +46,16 @@ class _Resizable:
         self._feeds = feeds
         self._fetches = fetches
         self._shapes: list[tuple[int, ...]] = []
+
+    def provider(self) -> str:
+        """What XNNPACK took of the file's operators; it is asked when memory is planned for the first input."""
+        if not self._shapes:
+            return "CPU"
+        taken = delegated_operators(self._interpreter)
+        if not taken.delegates:
+            return "CPU, LiteRT's own kernels"
+        parts = "1 delegate" if taken.delegates == 1 else f"{taken.delegates} delegates"
+        return f"CPU, XNNPACK ({taken.operators} of {taken.of_operators} operators in {parts})"
 
     def bind(self, arrays: list[Array]) -> Call:
         """Inputs are copied in and outputs copied out by each call, for all calls share one memory."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.core.artifact import TensorSpec
 from bench.core.errors import TargetError
@@ -14,12 +14,44 @@ from bench.core.errors import TargetError
 if TYPE_CHECKING:
     from bench.core.contracts import Array, Batch
 
+_DELEGATE = "DELEGATE"
+
 
 def open_interpreter(path: Path, *, threads: int) -> Any:
     """A LiteRT interpreter with its default CPU delegate (XNNPACK); raises what the library raises."""
     from ai_edge_litert.interpreter import Interpreter
 
     return Interpreter(model_path=str(path), num_threads=threads)
+
+
+class Delegated(NamedTuple):
+    """How many of the main graph's operators a delegate computes, and in how many pieces."""
+
+    operators: int
+    of_operators: int
+    delegates: int
+
+
+def delegated_operators(interpreter: Any) -> Delegated:
+    """What the default delegate (XNNPACK) took of an interpreter whose tensors are allocated.
+
+    Delegates stand behind the file's own operators in the interpreter's list. What one computes is what leads from its
+    inputs to its outputs.
+    """
+    details = interpreter._get_ops_details()  # noqa: SLF001  the only way from Python to ask
+    own = [operator for operator in details if operator["op_name"] != _DELEGATE]
+    delegates = [operator for operator in details if operator["op_name"] == _DELEGATE]
+    makers = {int(tensor): place for place, operator in enumerate(own) for tensor in operator["outputs"]}
+    taken: set[int] = set()
+    for delegate in delegates:
+        given = set(map(int, delegate["inputs"]))
+        wanted = [int(tensor) for tensor in delegate["outputs"]]
+        while wanted:
+            place = makers.get(wanted.pop())
+            if place is not None and place not in taken:
+                taken.add(place)
+                wanted += [int(tensor) for tensor in own[place]["inputs"] if int(tensor) not in given]
+    return Delegated(operators=len(taken), of_operators=len(own), delegates=len(delegates))
 
 
 def tensor_indices(interpreter: Any, specs: Sequence[TensorSpec], *, kind: str) -> list[int]:
