@@ -16,6 +16,8 @@ from bench.core.errors import MissingPackage
 from bench.core.plugins import install_hint
 from bench.core.processor import cpu_flags
 
+#: Inductor's choice on Linux where CXX is not set, as in a worker, whatever it is in the user's shell.
+COMPILER = "g++"
 #: Matching and packing of quantized operators lives in torchao, and is registered when this is imported.
 _QUANTIZED_PATTERNS = "torchao.quantization.pt2e.quantizer.x86_inductor_quantizer"
 _QUANTIZED_OPERATORS = "quantized_decomposed."
@@ -28,10 +30,9 @@ _INSTRUCTION_SET = re.compile(
 
 def compiler_blockers() -> list[str]:
     """Why Inductor cannot compile for the CPU here, in one line with the way out; empty when it can."""
-    name = os.environ.get("CXX", "g++")  # as Inductor chooses it on Linux
-    if shutil.which(name):
+    if shutil.which(COMPILER):
         return []
-    return [f"torch compiles with {name}, which is not on the PATH: apt install g++"]
+    return [f"torch compiles with {COMPILER}, which is not on the PATH: apt install {COMPILER}"]
 
 
 def teach_quantized_patterns(module: Any) -> None:
