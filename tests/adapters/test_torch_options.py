@@ -33,3 +33,12 @@ def test_options_that_cannot_be_had_are_refused_with_the_reason(tmp_path: Path) 
     assert "types fixed" in found["exported program"][1]
     assert found["no compiler"][0] == "ExecutionUnavailable"
     assert "apt install g++" in found["no compiler"][1]
+
+
+def test_what_a_callable_writes_into_its_own_buffer_is_copied_and_nothing_else(tmp_path: Path) -> None:
+    found = call_isolated(f"{CHILD}:outputs_of_callables", directory=tmp_path)
+    assert found == {
+        "own_memory": {"stay": True, "read in place": True},
+        "one_buffer": {"stay": True, "read in place": False},
+        "half_of_one_buffer": {"stay": True, "read in place": False},
+    }

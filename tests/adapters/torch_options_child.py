@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.core import plugins
+from bench.core.artifact import TensorSpec
 from bench.core.errors import BenchError
 from tests.conformance import step_sources
 from tests.conformance.adapter_cases import CASES
@@ -39,6 +41,56 @@ def answers(*, directory: Path) -> dict[str, Any]:
         }
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     return {**found, "processes left": len(children)}
+
+
+_REUSING = """
+import torch
+
+def own_memory():
+    return lambda x: (x * 2, x + 1)
+
+def one_buffer():
+    out = torch.zeros(2, 4)
+
+    def net(x):
+        torch.mul(x, 2, out=out)
+        return out, x + 1
+
+    return net
+
+def half_of_one_buffer():
+    out = torch.zeros(4, 4)
+    return lambda x: (x * 2, out.copy_(torch.cat([x, x + 1]))[2:])
+
+for function in (own_memory, one_buffer, half_of_one_buffer):
+    function.inputs = {"x": ("float32", (2, 4))}
+"""
+
+
+def outputs_of_callables(*, directory: Path) -> dict[str, dict[str, bool]]:
+    """Callable -> whether answers stay when further calls are made, and whether later ones are read in place."""
+    path = directory / "reusing.py"
+    path.write_text(_REUSING)
+    wide = TensorSpec(name="x", dtype="float32", shape=(2, 4))
+    outputs = (replace(wide, name="double"), replace(wide, name="more"))
+    torch = plugins.load("adapters", "torch")
+    found = {}
+    for name in ("own_memory", "one_buffer", "half_of_one_buffer"):
+        artifact = step_sources.artifact("python_callable", path, [wide], outputs)
+        artifact = replace(artifact, path=f"{path}:{name}")
+        session = torch.open(artifact, threads=1, options=torch.Options())
+        calls = [session.bind({"x": np.full((2, 4), value, np.float32)}) for value in (1, 5)]
+        answers = [call() for _ in range(4) for call in calls]
+        expected = [(2, 2), (10, 6)] * 4
+        found[name] = {
+            "stay": all(
+                (array == value).all()
+                for answer, values in zip(answers, expected, strict=True)
+                for array, value in zip(answer, values, strict=True)
+            ),
+            "read in place": not any(array.flags.owndata for array in answers[-1]),
+        }
+    return found
 
 
 def refusals(*, directory: Path) -> dict[str, list[str]]:
