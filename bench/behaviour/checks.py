@@ -49,6 +49,9 @@ def _determinism(subject: Subject) -> CheckResult:
 
 def _batch_invariance(subject: Subject) -> CheckResult:
     """A sample's answer must not depend on its neighbours."""
+    if subject.fixed_batch:
+        only = f"the model takes batches of {subject.fixed_batch} and no single samples"
+        return statement("batch_invariance", "skipped", only)
     together = subject.run(subject.batch)
     size = len(next(iter(subject.batch.values())))
     if size < 2:
@@ -94,7 +97,7 @@ def _known_cases(subject: Subject) -> CheckResult:
     """Samples whose answer is known, such as those that once went wrong."""
     if subject.labels is None or subject.predict is None:
         return statement("known_cases", "skipped", "no cases were given")
-    predictions = subject.predict(subject.run(subject.cases))
+    predictions = np.concatenate([subject.predict(subject.run(batch))[:count] for batch, count in subject.cases])
     wrong = np.flatnonzero(predictions != subject.labels)
     total = len(subject.labels)
     if not len(wrong):

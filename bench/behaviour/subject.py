@@ -19,13 +19,15 @@ _ROUNDING = 1e-4
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subject:
     """`run` answers a batch, `pool` are batches of distinct valid inputs of one size, `tolerance` is the relative error
-    that the variant may have; `cases` are inputs with the `labels` that `predict` must give them."""
+    that the variant may have; `fixed_batch` is the only size of a batch that the model takes, 0 where it takes others;
+    `cases` are full batches and how many samples of each are real, `labels` what `predict` must give those."""
 
     run: Callable[[Batch], Mapping[str, Array]]
     pool: Sequence[Batch]
     tolerance: float
+    fixed_batch: int = 0
     ranges: Sequence[OutputRange] = ()
-    cases: Batch = field(default_factory=dict)
+    cases: Sequence[tuple[Batch, int]] = ()
     labels: Array | None = None
     predict: Callable[[Mapping[str, Array]], Array] | None = None
     before: Mapping[str, Array] = field(default_factory=dict)  # what another process answered to the first batch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,16 @@ import numpy as np
 
 from bench.behaviour import Subject, make_check
 from bench.core import plugins
+from bench.core.artifact import TensorSpec
 from bench.core.contracts import Examples, Session
 from bench.core.job import BehaviourJob
 from bench.zoo.inputs import read_pool
 
-from .checking import predictor
+from .checking import full_batches, predictor, without_objects
 from .protocol import Answer, Say
+
+#: Before the name of each output, for numpy takes some names for itself.
+_ANSWER = "answers/"
 
 
 class BehaviourPerformer:
@@ -36,8 +40,9 @@ class BehaviourPerformer:
             raise RuntimeError("asked before open")
         if verb == "remember":
             say("answers")
-            answers: dict[str, Any] = dict(self._subject.run(self._subject.batch))
-            np.savez(self._job.before_path, **answers)
+            answers = self._subject.run(self._subject.batch)
+            arrays: dict[str, Any] = {_ANSWER + name: values for name, values in answers.items()}
+            np.savez(self._job.before_path, **arrays)
             return {}
         say(body["check"])
         result: Answer = msgspec.to_builtins(make_check(body["check"], self._subject))
@@ -48,13 +53,16 @@ class BehaviourPerformer:
         adapter = plugins.load("adapters", variant.adapter)
         options = adapter.Options(**dict(variant.adapter_options))
         session: Session = adapter.open(job.artifact, threads=job.cell.limits.threads, options=options)
+        pool = read_pool(Path(job.pool_path))
         cases = self._cases()
+        size = len(next(iter(pool[0].values())))  # what the model takes, also where it fixes its batch itself
         return Subject(
-            run=session.run,
-            pool=read_pool(Path(job.pool_path)),
+            run=lambda batch: {name: without_objects(values) for name, values in session.run(batch).items()},
+            pool=pool,
             tolerance=job.tolerance,
+            fixed_batch=_fixed_batch(job.artifact.inputs),
             ranges=job.ranges,
-            cases=cases.inputs,
+            cases=tuple(full_batches(cases.inputs, size)) if cases.inputs else (),
             labels=cases.labels,
             predict=predictor(job.cell.model, job.artifact),
             before=self._before(),
@@ -74,4 +82,9 @@ class BehaviourPerformer:
         if not path.exists():
             return {}
         with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+            return {name.removeprefix(_ANSWER): stored[name] for name in stored.files}
+
+
+def _fixed_batch(inputs: Sequence[TensorSpec]) -> int:
+    firsts = [spec.shape[0] for spec in inputs if spec.shape]
+    return max((first for first in firsts if isinstance(first, int) and first > 1), default=0)

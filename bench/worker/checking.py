@@ -25,11 +25,11 @@ def write_outputs(session: Session, pool: Sequence[Batch], path: Path) -> None:
     for run in ("first", "second"):
         for position, batch in enumerate(pool):
             outputs = session.run(batch)
-            arrays |= {f"{run}/{position}/{name}": _without_objects(value) for name, value in outputs.items()}
+            arrays |= {f"{run}/{position}/{name}": without_objects(value) for name, value in outputs.items()}
     np.savez(path, **arrays)
 
 
-def _without_objects(values: Array) -> Array:
+def without_objects(values: Array) -> Array:
     """Texts come as Python objects, which numpy would pickle: as fixed-width text they are data."""
     return values.astype(str) if values.dtype.hasobject else values
 
@@ -39,11 +39,11 @@ def predict_labelled(session: Session, job: MeasureJob) -> None:
     with np.load(job.labelled_path, allow_pickle=False) as stored:
         inputs = {name.removeprefix("inputs/"): stored[name] for name in stored.files if name.startswith("inputs/")}
     predict = predictor(job.cell.model, job.artifact)
-    predictions = [predict(session.run(batch))[:count] for batch, count in _full_batches(inputs, job.cell.batch)]
+    predictions = [predict(session.run(batch))[:count] for batch, count in full_batches(inputs, job.cell.batch)]
     np.savez(job.predictions_path, predictions=np.concatenate(predictions))
 
 
-def _full_batches(inputs: Batch, size: int) -> Iterator[tuple[Batch, int]]:
+def full_batches(inputs: Batch, size: int) -> Iterator[tuple[Batch, int]]:
     """Batches of exactly `size`, the last filled up by repeating its last sample, and how many of each are real."""
     total = len(next(iter(inputs.values())))
     for start in range(0, total, size):

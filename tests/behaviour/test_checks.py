@@ -139,12 +139,33 @@ def test_known_cases_name_those_that_come_out_wrong() -> None:
     right = _sound(cases)["scores"].argmax(axis=1)
     labels = right.copy()
     labels[2] = 3 - labels[2]
-    facts: dict[str, Any] = {"cases": cases, "predict": lambda outputs: outputs["scores"].argmax(axis=1)}
+    batches = [({"x": cases["x"][:2]}, 2), ({"x": cases["x"][2:]}, 2)]
+    facts: dict[str, Any] = {"cases": batches, "predict": lambda outputs: outputs["scores"].argmax(axis=1)}
     assert _status("known_cases", _sound, labels=right, **facts) == "passed"
     result = make_check("known_cases", _subject(_sound, labels=labels, **facts))
     assert result.status == "failed"
     assert "1 of 4" in result.text
     assert "case 2" in result.text
+
+
+def test_samples_that_only_fill_up_a_batch_of_known_cases_are_not_judged() -> None:
+    filled = _pool()[0]
+    labels = _sound(filled)["scores"].argmax(axis=1)[:3]
+    result = make_check(
+        "known_cases",
+        _subject(_sound, cases=[(filled, 3)], labels=labels, predict=lambda outputs: outputs["scores"].argmax(axis=1)),
+    )
+    assert (result.status, result.text) == ("passed", "all 3 known cases come out right")
+
+
+def test_a_model_of_a_fixed_batch_is_not_given_single_samples() -> None:
+    def fixed(batch: Mapping[str, Any]) -> Outputs:
+        if len(batch["x"]) != 4:
+            raise TargetError("4 samples are expected")
+        return _sound(batch)
+
+    result = make_check("batch_invariance", _subject(fixed, fixed_batch=4))
+    assert (result.status, result.text) == ("skipped", "the model takes batches of 4 and no single samples")
 
 
 def test_a_copy_that_answers_otherwise_fails_the_round_trip() -> None:
