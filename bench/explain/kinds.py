@@ -117,15 +117,16 @@ _TORCH: _Map = (
         r"(quantized_decomposed::|aten::|quantized::|torchao::)?_?(choose_qparams\w*|(de)?quantize\w*|fake_quantize\w*)",
     ),
     ("Attention", r"(aten::)?\w*(scaled_dot_product|flash_attention|multi_head_attention)\w*"),
-    ("Convolution", r"(aten::|mkldnn::|onednn::|quantized::|mkldnn_prepacked::)?_?\w*conv(olution|\dd)?\w*"),
+    ("Layout", r"(\w+::)?\w*(prepack|unpack|reorder)(_\w+)?"),  # of weights: before all that is named after them
+    (
+        "Convolution",
+        r"(\w+::)?_?(mkldnn_|slow_|thnn_|nnpack_spatial_|cudnn_)*q?conv(olution)?(\dd)?(_\w+)?",
+    ),
     (
         "MatMul",
-        (
-            r"(aten::|mkldnn::|onednn::|quantized::|mkl::|torchao::|prims::)?_?\w*(addmm|baddbmm|bmm|mm|matmul|linear|"
-            r"addmv|mv|einsum|int_mm|int8pack_mm|int4pack_mm)\w*"
-        ),
+        r"(\w+::)?(\w*_)?(addmm|addbmm|baddbmm|bmm|mm|matmul|q?linear|addmv|mv|einsum|v?dot|multi_dot)(_\w+)?",
     ),
-    ("Recurrent", r"(aten::)?\w*(lstm|gru|rnn)\w*"),
+    ("Recurrent", r"(\w+::)?(\w*_)?(lstm|gru|rnn)(_\w+)?"),
     ("Softmax", r"(aten::)?_?(log_)?softmax\w*"),
     ("Normalization", r"(aten::)?_?\w*(batch_norm|layer_norm|group_norm|instance_norm|rms_norm)\w*"),
     ("Pooling", r"(aten::|mkldnn::)?_?\w*(max_pool|avg_pool)\w*"),
@@ -137,7 +138,7 @@ _TORCH: _Map = (
         (
             r"(aten::)?_?(contiguous|copy_|clone|transpose|permute|t|view|reshape|flatten|unflatten|cat|concat|stack|slice|"
             r"split\w*|chunk|pad|constant_pad_nd|expand|repeat|squeeze|unsqueeze|select|unbind|narrow|as_strided|"
-            r"unsafe_view|reshape_alias|to_mkldnn|to_dense|upsample\w*)_?|mkldnn::_reorder\w*"
+            r"unsafe_view|reshape_alias|to_mkldnn|to_dense|_?upsample\w*)_?"
         ),
     ),
     (
@@ -228,13 +229,14 @@ _MAPS: Mapping[str, _Map] = {
 
 #: Operators that compute on integers whatever element type the runtime notes for them.
 _INTEGER_OPERATOR = re.compile(
-    r"ConvInteger|MatMulInteger\w*|QLinear(?!Concat)\w+|QGemm|QAttention|DynamicQuantize(MatMul|LSTM)|MatMulNBits|"
+    r"ConvInteger|MatMulInteger\w*|QLinear(?!Concat)\w+|QGemm|QAttention|DynamicQuantize(MatMul|LSTM)|"
     r"_?(Mkl)?(Fused)?Quantized(MatMul|Conv|DepthwiseConv|Add|Mul|Relu|BiasAdd|AvgPool|MaxPool)\w*|"
-    r"(quantized|onednn)::\w+|aten::_int_mm|aten::_weight_int8pack_mm|.*\bq(conv|linear)\w*"
+    r"(quantized|onednn)::\w+|(aten::)?_int_mm|.*\bq(conv|linear)\w*"
 )
 _INTEGER_KERNEL = re.compile(r"(^|[_ ])(u8|s8|i8|int8|uint8|u8s8|s8s8)($|[_ ,])", re.IGNORECASE)
 #: As XNNPACK and PyTorch write element types that come with a scale.
 _SCALED_TYPES = frozenset({"qd8", "qdu8", "qs8", "qu8", "qint8", "quint8"})
+_C_TYPES = {"unsigned char": "uint8", "signed char": "int8"}  # as torch.profiler writes them
 _INTEGER_TYPES = _SCALED_TYPES | {"int8", "uint8", "i8", "u8", "s8", "int4", "uint4"}
 _COMPUTING: frozenset[Kind] = frozenset(
     (
@@ -249,6 +251,15 @@ _COMPUTING: frozenset[Kind] = frozenset(
         "Reduction",
     )
 )
+
+
+_PRODUCTS: frozenset[Kind] = frozenset(("Convolution", "MatMul", "Attention", "Recurrent"))
+#: What loops that a compiler fused may hold: their names do not tell.
+FUSABLE: frozenset[Kind] = _COMPUTING | {"Fused loops", "Layout", "Cast", "Gather"}
+#: Weights of few bits inside one operator.
+NBITS = "MatMulNBits"
+_NBITS_KERNEL = re.compile(r", (int8|float32)\b")
+_SILENT_KERNELS = ("", "XLA")
 
 
 def kind_of(runtime: str, operator: str) -> Kind:
@@ -274,9 +285,26 @@ def computes_on_integers(runtime: str, op: OpTime) -> bool:
     return not _INTEGER_TYPES.isdisjoint(_element_types(op))
 
 
+def is_product(runtime: str, op: OpTime) -> bool:
+    """Whether an operator multiplies the model's weights with what flows through it."""
+    return kind_of_op(runtime, op) in _PRODUCTS
+
+
+def tells_format(op: OpTime) -> bool:
+    """Whether an element type or the name of a kernel says what numbers an operator computes with.
+
+    ONNX Runtime's MatMulNBits takes floats, and multiplies them or 8-bit integers made of them, by an attribute that
+    the profiler writes behind the provider's name.
+    """
+    if op.kind == NBITS:
+        return bool(_NBITS_KERNEL.search(op.kernel))
+    return bool(op.dtype) or op.kernel not in _SILENT_KERNELS
+
+
 def _element_types(op: OpTime) -> list[str]:
     """`f32, qd8` names several."""
-    return re.split(r"\W+", op.dtype.lower())
+    written = op.dtype.lower()
+    return [_C_TYPES[written]] if written in _C_TYPES else re.split(r"\W+", written)
 
 
 @cache

@@ -1,7 +1,8 @@
 """Why one variant is slower or faster than another: where their operators' times differ, by kind of work.
 
 Times of operators come from profiled passes, the two wall times from timed ones. A profile is slower than the timed
-pass; by how much is stated, never corrected for.
+pass, the more so the more operators there are: an operator's share of its profiled call is taken of the timed call, as
+if profiling slowed all work alike. By how much it slows is stated.
 """
 
 from __future__ import annotations
@@ -14,15 +15,18 @@ from bench.core.cell import StepCall
 from bench.core.profiling import OpProfile, OpTime
 
 from . import instructions
-from .kinds import computes_on_integers, kind_of_op
+from .kinds import FUSABLE, NBITS, computes_on_integers, is_product, kind_of_op, tells_format
 
 #: A gap below this share of the first wall time is none: there is nothing to explain.
 SAME_SPEED_RATIO = 0.02
 #: Kinds are named, largest first, until they cover this share of the gap.
 WANTED_COVERAGE_RATIO = 0.8
 COVERAGE_FORMULA = (
-    "sum of the differences of operator time in the direction of the gap, by kind / (wall time of B - wall time of A)"
+    "(operator time of B - operator time of A) / (wall time of B - wall time of A), "
+    "operator time = its share of the profiled call x wall time"
 )
+#: One kind for all computing, where a side fuses operators into loops that do not tell what they were made of.
+FUSED = "Compute"
 _OUTSIDE = "outside of operators"
 
 
@@ -40,7 +44,7 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OperatorTime:
-    """All operators of one name that do one kind of work in one call of the model."""
+    """All operators of one name that do one kind of work in one call of the model; `ms` is of a timed call."""
 
     kind: str
     operator: str
@@ -59,7 +63,8 @@ class Share:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Side:
-    """What one profile says. `overhead_ratio` is the profiled wall time over the timed one."""
+    """What one profile says, its operators' times scaled to the timed call. `overhead_ratio` is the profiled wall time
+    over the timed one; `tells_formats` is False where the runtime does not say what numbers its products are of."""
 
     variant: str
     cell_id: str
@@ -78,6 +83,7 @@ class Side:
     instruction_sets: tuple[str, ...]  # that kernels name; empty where the runtime does not tell
     operators: tuple[OperatorTime, ...]  # largest first
     notes: tuple[str, ...] = ()
+    tells_formats: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,7 +105,8 @@ class Explanation:
 
     `kinds` are ordered by how much of the gap they make, what works against it last; the entry
     "outside of operators" is timed wall time that no operator accounts for, so that all entries together are the
-    gap, and counts for no coverage; it is below zero where profiling slows operators, or threads run them side by side.
+    gap, and counts for no coverage; it is below zero where threads run operators side by side. `coverage_ratio` is
+    what all operators differ by over the gap, `gross_coverage_ratio` only the kinds that differ the way of the gap.
     `timed_by` says where the wall times come from; `words` is the explanation in sentences.
     """
 
@@ -115,6 +122,7 @@ class Explanation:
     missing_cpu_flags: tuple[str, ...]
     timed_by: str
     words: tuple[str, ...] = ()
+    gross_coverage_ratio: float | None = None
 
     @property
     def is_gap(self) -> bool:
@@ -129,7 +137,7 @@ def explain(model: str, a: Subject, b: Subject, *, cpu_flags: Iterable[str], tim
     gap_ms = b.wall_ms - a.wall_ms
     is_gap = abs(gap_ms) >= SAME_SPEED_RATIO * a.wall_ms
     kinds = _kinds(*sides, gap_ms if is_gap else None)
-    towards = [kind.delta_ms for kind in kinds if kind.kind != _OUTSIDE and kind.delta_ms * gap_ms > 0]
+    towards_ms = sum(kind.delta_ms for kind in kinds if not is_outside(kind) and kind.delta_ms * gap_ms > 0)
     return Explanation(
         model=model,
         a=sides[0],
@@ -137,7 +145,8 @@ def explain(model: str, a: Subject, b: Subject, *, cpu_flags: Iterable[str], tim
         gap_ms=gap_ms,
         ratio=b.wall_ms / a.wall_ms,
         kinds=kinds,
-        coverage_ratio=sum(towards) / gap_ms if is_gap else None,
+        coverage_ratio=(sides[1].operators_ms - sides[0].operators_ms) / gap_ms if is_gap else None,
+        gross_coverage_ratio=towards_ms / gap_ms if is_gap else None,
         coverage_formula=COVERAGE_FORMULA,
         cpu_flags=instructions.present(flags),
         missing_cpu_flags=instructions.missing(flags),
@@ -154,9 +163,11 @@ def _side(subject: Subject) -> Side:
     profile = subject.profile
     runtime = profile.runtime
     profiled_ms = profile.wall_ns_per_run / 1e6
+    scale = subject.wall_ms / profiled_ms
+    products = [op for op in profile.ops if is_product(runtime, op)]
 
     def share(belongs: Callable[[OpTime], bool]) -> Share:
-        return _share(profile, belongs)
+        return _share(profile, belongs, scale)
 
     return Side(
         variant=subject.variant,
@@ -167,32 +178,33 @@ def _side(subject: Subject) -> Side:
         wall_ms=subject.wall_ms,
         profiled_wall_ms=profiled_ms,
         overhead_ratio=profiled_ms / subject.wall_ms,
-        operators_ms=profile.ops_ns_per_run / 1e6,
+        operators_ms=scale * profile.ops_ns_per_run / 1e6,
         integer=share(lambda op: computes_on_integers(runtime, op)),
         quantize=share(lambda op: kind_of_op(runtime, op) == "Quantize/Dequantize"),
         cast=share(lambda op: kind_of_op(runtime, op) == "Cast"),
         layout=share(lambda op: kind_of_op(runtime, op) == "Layout"),
         reference_kernels=share(lambda op: instructions.is_reference_kernel(op.kernel)),
         instruction_sets=instructions.named_in(profile),
-        operators=_by_operator(profile),
+        operators=_by_operator(profile, scale),
         notes=profile.notes,
+        tells_formats=any(map(tells_format, products)) and all(tells_format(op) for op in products if op.kind == NBITS),
     )
 
 
-def _share(profile: OpProfile, belongs: Callable[[OpTime], bool]) -> Share:
+def _share(profile: OpProfile, belongs: Callable[[OpTime], bool], scale: float) -> Share:
     chosen = [op for op in profile.ops if belongs(op)]
-    ms = sum(op.ns_per_run for op in chosen) / 1e6
-    total_ms = profile.ops_ns_per_run / 1e6
+    ms = scale * sum(op.ns_per_run for op in chosen) / 1e6
+    total_ms = scale * profile.ops_ns_per_run / 1e6
     return Share(count=sum(op.calls_per_run for op in chosen), ms=ms, ratio=ms / total_ms if total_ms else 0.0)
 
 
-def _by_operator(profile: OpProfile) -> tuple[OperatorTime, ...]:
+def _by_operator(profile: OpProfile, scale: float) -> tuple[OperatorTime, ...]:
     counts: dict[tuple[str, str], float] = defaultdict(float)
     times_ms: dict[tuple[str, str], float] = defaultdict(float)
     for op in profile.ops:
         key = kind_of_op(profile.runtime, op), op.kind
         counts[key] += op.calls_per_run
-        times_ms[key] += op.ns_per_run / 1e6
+        times_ms[key] += scale * op.ns_per_run / 1e6
     times = (
         OperatorTime(kind=kind, operator=operator, count=counts[kind, operator], ms=ms)
         for (kind, operator), ms in times_ms.items()
@@ -202,9 +214,11 @@ def _by_operator(profile: OpProfile) -> tuple[OperatorTime, ...]:
 
 def _kinds(a: Side, b: Side, gap_ms: float | None) -> tuple[KindDelta, ...]:
     by_kind: dict[str, tuple[list[OperatorTime], list[OperatorTime]]] = defaultdict(lambda: ([], []))
+    is_fused = any(operator.kind == "Fused loops" for side in (a, b) for operator in side.operators)
     for position, side in enumerate((a, b)):
         for operator in side.operators:
-            by_kind[operator.kind][position].append(operator)
+            kind = FUSED if is_fused and operator.kind in FUSABLE else operator.kind
+            by_kind[kind][position].append(operator)
     deltas = [_delta(kind, own, theirs, gap_ms) for kind, (own, theirs) in by_kind.items()]
     outside = [side.wall_ms - side.operators_ms for side in (a, b)]
     deltas.append(

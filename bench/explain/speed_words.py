@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from bench.core.units import format_ms, format_percent
 
 from .instructions import BF16_FLAGS, FP16_FLAGS, INT8_FLAGS
-from .speed import WANTED_COVERAGE_RATIO, Explanation, KindDelta, OperatorTime, Share, Side, is_outside
+from .kinds import NBITS
+from .speed import FUSED, WANTED_COVERAGE_RATIO, Explanation, KindDelta, OperatorTime, Share, Side, is_outside
 
 _WORTH_SAYING_RATIO = 0.02  # of a wall time
-_FAR_BEYOND_RATIO = 1.2  # of the gap: more than profiling's own disturbance
+_MOST_COVERAGE_RATIO = 1.25  # beyond it more than the gap is found, which explains it no better than too little
+_SIDE_BY_SIDE_RATIO = 1.02
 _DISTURBED_RATIO = 0.9  # a profiled call is slower than a timed one, unless something else slowed the timed one
 _OPERATORS_NAMED = 3
 
@@ -39,7 +41,7 @@ def _largest_kinds(found: Explanation) -> Iterator[str]:
         if is_outside(kind):
             yield (
                 f"{format_ms(abs(kind.delta_ms))} of the gap ({format_percent(kind.gap_ratio)}) are in no operator: "
-                "what the runtime and its caller do around them, and what profiling changes"
+                "what the runtime and its caller do around them"
             )
             continue
         covered += kind.gap_ratio
@@ -62,12 +64,48 @@ def _coverage(found: Explanation) -> Iterator[str]:
     if found.coverage_ratio is None:
         return
     covered = format_percent(found.coverage_ratio)
+    gross = found.gross_coverage_ratio or 0.0
+    alone = f" (those that point its way alone {format_percent(gross)})"
+    netted = alone if gross - found.coverage_ratio > _WORTH_SAYING_RATIO else ""
     if found.coverage_ratio < WANTED_COVERAGE_RATIO:
-        yield f"differences between operators cover {covered} of the gap: the rest is in none of them"
-    elif found.coverage_ratio > _FAR_BEYOND_RATIO:
-        yield f"differences between operators add up to {covered} of the gap: other work runs against it"
+        yield f"differences between operators cover {covered} of the gap{netted}: the rest is in none of them"
+    elif found.coverage_ratio > _MOST_COVERAGE_RATIO:
+        side_by_side = any(_runs_side_by_side(side) for side in (found.a, found.b))
+        why = "threads run them side by side" if side_by_side else "less time outside of them runs against it"
+        yield f"differences between operators come to {covered} of the gap{netted}: more than it, as {why}"
     else:
-        yield f"differences between operators cover {covered} of the gap"
+        yield f"differences between operators cover {covered} of the gap{netted}"
+    yield from _cost_of_profiling(found, found.coverage_ratio)
+
+
+def _cost_of_profiling(found: Explanation, coverage_ratio: float) -> Iterator[str]:
+    """What would have been found without scaling, where that is another answer."""
+    a_ms, b_ms = (side.operators_ms * side.overhead_ratio for side in (found.a, found.b))
+    as_profiled = (b_ms - a_ms) / found.gap_ms
+    if _explains(coverage_ratio) and not _explains(as_profiled):
+        costly = max((found.a, found.b), key=lambda side: abs(side.overhead_ratio - 1))
+        yield (
+            f"as profiled, they would come to {format_percent(as_profiled)}: that is what profiling costs, most of all "
+            f"in {costly.variant} ({costly.overhead_ratio:.2f}x)"
+        )
+
+
+def _explains(coverage_ratio: float) -> bool:
+    return WANTED_COVERAGE_RATIO <= coverage_ratio <= _MOST_COVERAGE_RATIO
+
+
+def _runs_side_by_side(side: Side) -> bool:
+    return side.threads > 1 and side.operators_ms > _SIDE_BY_SIDE_RATIO * side.wall_ms
+
+
+def _fused(found: Explanation) -> Iterator[str]:
+    """Why there is one kind only for all computing, where that is so."""
+    if any(kind.kind == FUSED for kind in found.kinds):
+        sides = [side.variant for side in (found.a, found.b) if any(op.kind == "Fused loops" for op in side.operators)]
+        yield (
+            f"{' and '.join(sides)} {'fuse' if len(sides) > 1 else 'fuses'} operators into loops that do not tell what "
+            f"they were made of: all computing is one kind here ({FUSED})"
+        )
 
 
 def _integer_share(found: Explanation) -> Iterator[str]:
@@ -76,7 +114,11 @@ def _integer_share(found: Explanation) -> Iterator[str]:
         if side.integer.count:
             share = format_percent(side.integer.ratio)
             yield f"{share} of {side.variant}'s operator time is arithmetic on 8-bit integers"
-        elif side.quantize.count:
+        elif not (side.quantize.count or any(operator.operator == NBITS for operator in side.operators)):
+            continue
+        elif not side.tells_formats:
+            yield f"{side.runtime} does not say whether products of {side.variant} are computed on 8-bit integers"
+        else:
             yield (
                 f"{side.variant} computes nothing on 8-bit integers: its weights are only stored so, and are turned "
                 "into floats before they are used"
@@ -167,14 +209,17 @@ def _have(found: Explanation, what: str, flags: tuple[str, ...], without: str) -
 
 def _overhead(found: Explanation) -> Iterator[str]:
     told = ", ".join(f"{side.overhead_ratio:.2f}x in {side.variant}" for side in (found.a, found.b))
-    yield f"operator times come from profiled calls, which took {told} of the timed ones"
+    yield (
+        f"operator times come from profiled calls, which took {told} of the timed ones, and are scaled to the timed "
+        "ones as if profiling slowed all work alike"
+    )
     for side in (found.a, found.b):
         if side.overhead_ratio < _DISTURBED_RATIO:
             yield (
                 f"{side.variant} was faster while it was profiled than while it was timed: something else disturbed "
                 "the timed calls; ask again on a quiet machine"
             )
-        if side.operators_ms > 1.02 * side.profiled_wall_ms:
+        if _runs_side_by_side(side):
             yield f"operators of {side.variant} ran side by side on {side.threads} threads: their times add up to more"
 
 
@@ -219,6 +264,7 @@ _RULES: tuple[Callable[[Explanation], Iterator[str]], ...] = (
     _largest_kinds,
     _against,
     _coverage,
+    _fused,
     _integer_share,
     _inserted,
     _reference_kernels,

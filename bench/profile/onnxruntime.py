@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ _BLOCKED_SUFFIX = "_nchwc"
 _FILE = "onnxruntime.json"
 #: Nodes that hold graphs, whose nodes are noted as well.
 _HOLDERS = frozenset({"If", "Loop", "Scan", "SequenceMap", "BeamSearch", "GreedySearch", "Sampling"})
+_NBITS = "MatMulNBits"
+_INT8_LEVEL = 4  # of its attribute accuracy_level: products may be computed on 8-bit integers
 _NOTES = (
     "kernel is the execution provider, and NCHWc where it computes in its own blocked layout",
     "times are whole microseconds",
@@ -45,7 +48,7 @@ class OnnxRuntime:
         runs = [_span(event) for event in events if event["name"] == _RUN][WARM_UP_CALLS:]
         found = anchor("ONNX Runtime's profiler", (*watched.calls, watched.followed), runs)
         nodes = (_executed(event) for event in events if event["cat"] == "Node")
-        executed = by_call(innermost(nodes, _HOLDERS), runs)
+        executed = by_call(_with_precision(innermost(nodes, _HOLDERS), subject.artifact.path), runs)
         return Profile(
             profiler="onnxruntime",
             pid=os.getpid(),
@@ -75,6 +78,32 @@ def _profiling_sessions(directory: Path, made: list[Any]) -> Iterator[None]:
         yield
     finally:
         onnxruntime.InferenceSession = plain
+
+
+def _with_precision(nodes: Iterator[Executed], path: str) -> list[Executed]:
+    """Nodes with weights of few bits bear what their products are computed in: their attribute tells, no event does."""
+    listed = list(nodes)
+    levels = _accuracy_levels(path) if any(op.kind == _NBITS for op in listed) else {}
+    return [
+        replace(op, kernel=f"{op.kernel}, {'int8' if levels[op.name] == _INT8_LEVEL else 'float32'}")
+        if op.kind == _NBITS and op.name in levels
+        else op
+        for op in listed
+    ]
+
+
+def _accuracy_levels(path: str) -> dict[str, int]:
+    """The attribute of each such node of the file; none where it cannot be read without a package that is missing."""
+    try:
+        import onnx
+    except ImportError:
+        return {}
+    graph = onnx.load(path, load_external_data=False).graph
+    return {
+        node.name: next((attribute.i for attribute in node.attribute if attribute.name == "accuracy_level"), 0)
+        for node in graph.node
+        if node.op_type == _NBITS
+    }
 
 
 def _span(event: Mapping[str, Any]) -> Span:
