@@ -13,6 +13,8 @@ STEPS: tuple[PluginSpec, ...] = (
         accepts=("exported_program",),
         produces="aot_inductor",
         for_this_cpu=True,
+        uses=("torchao",),
+        programs=("g++",),
     ),
     PluginSpec(
         name="frozen_graph_to_onnx",
@@ -54,6 +56,7 @@ STEPS: tuple[PluginSpec, ...] = (
         accepts=("onnx",),
         produces="tensorrt_engine",
         needs_one_of=("tensorrt", "tensorrt_rtx"),
+        for_this_gpu=True,
     ),
     PluginSpec(
         name="saved_model_to_onnx",
@@ -78,6 +81,7 @@ STEPS: tuple[PluginSpec, ...] = (
         needs=("openvino",),
         accepts=("onnx", "saved_model", "frozen_graph", "tflite", "torch_module"),
         produces="openvino_ir",
+        uses=("torch",),
     ),
     PluginSpec(
         name="to_tflite",

@@ -44,7 +44,8 @@ class PluginSpec:
     to install; `accepts` are artifact formats (steps, adapters), for zoo models the
     formats offered, for profilers the adapters they look into (none named: every adapter); `produces` is a step's
     output format, empty when it keeps the input's; `learns_from` says whether a step must be given examples, with or
-    without labels; `for_this_cpu` that what it makes suits the processor that it ran on.
+    without labels; `for_this_cpu` and `for_this_gpu` that what it makes suits the device that it ran on. What else
+    decides its results, where it is there: `uses`, import names of packages, and `programs` that it runs.
     """
 
     name: str
@@ -57,6 +58,9 @@ class PluginSpec:
     learns_from: Literal["", "inputs", "labels"] = ""
     needs_one_of: tuple[str, ...] = ()
     for_this_cpu: bool = False
+    for_this_gpu: bool = False
+    uses: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
 
     def missing_packages(self) -> tuple[str, ...]:
         """Needed packages that are not installed, without importing any."""
@@ -65,8 +69,8 @@ class PluginSpec:
         return missing if has_one else (*missing, self.needs_one_of[-1])
 
     def used_packages(self) -> tuple[str, ...]:
-        """All of `needs`, and those of `needs_one_of` that are installed: what decides the plug-in's results."""
-        return (*self.needs, *filter(_is_installed, self.needs_one_of))
+        """What decides the plug-in's results: all of `needs`, and those of `needs_one_of` and `uses` that are here."""
+        return (*self.needs, *filter(_is_installed, (*self.needs_one_of, *self.uses)))
 
     @property
     def is_disabled(self) -> bool:

@@ -66,6 +66,7 @@ class Gpu:
     driver: str
     memory_bytes: int
     mig: bool
+    compute_capability: str = ""  # 9.0; empty where NVML does not tell
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

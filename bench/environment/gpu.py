@@ -41,9 +41,14 @@ def _describe(pynvml: Any, handle: Any) -> Gpu:
         mig = pynvml.nvmlDeviceGetMigMode(handle)[0] == pynvml.NVML_DEVICE_MIG_ENABLE
     except pynvml.NVMLError:  # most GPUs cannot be divided, and say so
         mig = False
+    try:
+        capability = ".".join(map(str, pynvml.nvmlDeviceGetCudaComputeCapability(handle)))
+    except pynvml.NVMLError:
+        capability = ""
     return Gpu(
         name=pynvml.nvmlDeviceGetName(handle),
         driver=pynvml.nvmlSystemGetDriverVersion(),
         memory_bytes=pynvml.nvmlDeviceGetMemoryInfo(handle).total,
         mig=mig,
+        compute_capability=capability,
     )
