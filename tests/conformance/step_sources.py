@@ -332,9 +332,11 @@ def layered_classifier(directory: Path) -> Artifact:
     ]  # fmt: skip
     torch.manual_seed(3)
     module = torch_network(layers, (12, 12, 3))
-    for name, values in module.named_buffers():
-        if values.is_floating_point():
-            torch.nn.init.uniform_(values, 0.5, 2.0 if "var" in name else 0.7)
+    for name, values in module.state_dict().items():
+        if values.ndim > 1:  # torch's own are so small that all samples would get the same answer
+            torch.nn.init.kaiming_normal_(values)
+        elif "running" in name:
+            torch.nn.init.uniform_(values, *((0.5, 2.0) if "var" in name else (-0.5, 0.5)))
     options = {"layers": layers, "input_shape": (12, 12, 3)}
     path = write_torch_module(module, "bench.zoo.layered:torch_module", options, directory / "module")
     return artifact("torch_module", path, [IMAGE], [SCORES])
