@@ -40,6 +40,22 @@ def test_the_default_matrix_covers_four_models_three_frameworks_float_and_quanti
     assert {(cell.batch, cell.limits.threads) for cell in cells} == {(1, 1)}
 
 
+def test_the_quantized_matrix_compares_every_track_on_labelled_and_unlabelled_models() -> None:
+    cells = list(load(ROOT / "matrices/quantized.yaml").cells)
+    assert len(cells) >= 40
+    assert {cell.model.name for cell in cells} == {"seed_cnn", "digits", "mnist", "basic_pitch", "minilm"}
+    adapters = {"tensorflow", "torch", "torchscript", "aot_inductor", "onnxruntime", "openvino", "litert", "tensorrt"}
+    assert {cell.variant.adapter for cell in cells} == adapters
+    assert {"prune", "distill", "binarize"} <= {step.name for cell in cells for step in cell.variant.steps}
+
+
+def test_the_frameworks_matrix_compares_five_batch_sizes_and_the_text_matrix_three_lengths() -> None:
+    frameworks = list(load(ROOT / "matrices/frameworks.yaml").cells)
+    assert {cell.batch for cell in frameworks} == {1, 8, 16, 32, 64}
+    text = load(ROOT / "matrices/text.yaml")
+    assert {cell.dimensions[0].values for cell in text.cells} == {(16,), (64,), (256,)}
+
+
 def test_the_null_matrix_has_twenty_cells_in_several_groups() -> None:
     matrix = load(ROOT / "matrices/null.yaml")
     assert (len(matrix.groups), sum(1 for _ in matrix.cells)) == (5, 20)
