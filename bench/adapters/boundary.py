@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bench.core.artifact import Artifact, TensorSpec
 from bench.core.errors import BenchError, TargetError
-from bench.formats.messages import is_about_memory
+from bench.formats.messages import is_about_memory, telling_line
 
 if TYPE_CHECKING:
     from bench.core.contracts import Array, Batch
@@ -17,20 +16,11 @@ if TYPE_CHECKING:
 Call = Callable[[], "Sequence[Array]"]
 
 _LINE_MAX_CHARS = 300
-_TERMINAL_COLOUR = re.compile(r"\x1b\[[0-9;]*m")  # Keras writes some of its messages in bold
-#: What TensorFlow says before it comes to the cause.
-_PREAMBLES = ("Graph execution error:", "Detected at node", "<stack traces unavailable>")
-_TORCHSCRIPT_CAUSE = "\nRuntimeError: "
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of an exception's text, cut to 300 characters; its type where the text alone says nothing."""
-    plain = _TERMINAL_COLOUR.sub("", str(error))
-    _, script, after = plain.rpartition(_TORCHSCRIPT_CAUSE)
-    if script:  # TorchScript names the operation and its whole call stack before the cause
-        plain = after
-    lines = [line.strip() for line in plain.splitlines() if line.strip()]
-    text = next((line for line in lines if not line.startswith(_PREAMBLES)), "".join(lines[:1]))
+    """The telling line of an exception's text, cut to 300 characters; its type where the text alone says nothing."""
+    text = telling_line(error)
     if not text or isinstance(error, KeyError):
         text = f"{type(error).__name__} {text}".strip()
     return text[:_LINE_MAX_CHARS]

@@ -10,7 +10,7 @@ from bench.core.artifact import Artifact, Change, TensorSpec
 from bench.core.errors import BenchError, StepFailed
 from bench.core.plugins import install_hint, lookup
 
-from .messages import in_one_line, is_about_memory
+from .messages import in_one_line, is_about_memory, telling_line
 
 _SUMMARY_MAX_CHARS = 300
 
@@ -58,8 +58,7 @@ def _told(step: str, source: Artifact, error: Exception) -> str:
 
 def summary_of(error: BaseException) -> str:
     """Type and first telling line of a foreign exception, cut to a readable length."""
-    lines = (line.strip() for line in str(error).splitlines())
-    first = next((line for line in lines if line), "")
+    first = telling_line(error)
     text = f"{type(error).__name__}: {first}" if first else type(error).__name__
     return text if len(text) <= _SUMMARY_MAX_CHARS else text[: _SUMMARY_MAX_CHARS - 1] + "…"
 

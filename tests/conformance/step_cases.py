@@ -46,6 +46,16 @@ class StepCase:
         """Step, source and options, as pytest shows them."""
         return "-".join((self.step, self.source, *(f"{name}={value}" for name, value in self.options.items())))
 
+    @property
+    def narrows(self) -> bool:
+        """Whether the result must hold narrower weights than its source."""
+        return (
+            self.step.startswith("quantize_")
+            or self.step in {"compress_openvino", "float16", "to_tflite_int8"}
+            or self.options.get("precision", "float32") != "float32"
+            or bool(self.options.get("compress_to_float16"))
+        )
+
 
 #: The packages of onnx2tf are fetched apart: python -m converters.onnx2tf_packages.
 ONNX2TF_NOT_FETCHED = None if onnx2tf_packages.is_fetched() else Gap(whose="ours", error="onnx2tf is not fetched")

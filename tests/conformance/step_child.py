@@ -19,6 +19,7 @@ from bench.core.files import sha256_tree
 from tests.conformance import step_sources
 from tests.conformance.step_cases import CASES, StepCase
 from tests.conformance.step_scenarios import SCENARIOS
+from tests.conformance.weight_bytes import weight_bytes
 
 
 class Applied:
@@ -75,6 +76,17 @@ def agrees(applied: Applied) -> None:
             assert error <= applied.case.relative_error, (name, error)
 
 
+def narrows_weights(applied: Applied) -> None:
+    """Close outputs alone would let an untouched copy pass."""
+    if not applied.case.narrows:
+        return
+    result = applied.results[0]
+    before = weight_bytes(applied.source.format, Path(applied.source.path))
+    after = weight_bytes(result.format, result.path)
+    assert after["narrow"] > before["narrow"], (before, after)
+    assert after["float32"] < before["float32"], (before, after)
+
+
 def same_meaning_twice(applied: Applied) -> None:
     if not applied.case.executes:
         return
@@ -128,6 +140,7 @@ CHECKS: tuple[Callable[[Applied], None], ...] = (
     keeps_source,
     makes_its_format,
     agrees,
+    narrows_weights,
     same_meaning_twice,
     keeps_signature,
     tells_changes,

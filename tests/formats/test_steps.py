@@ -27,6 +27,21 @@ def test_a_foreign_exception_becomes_one_line_with_step_place_cause_and_hint() -
     assert isinstance(caught.value.__cause__, ValueError)
 
 
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("Graph execution error:\n\nDetected at node Tile\nno such axis", "no such axis"),
+        ("The operation failed:\nTraceback\n\x1b[1mRuntimeError: shape is invalid\nand so on", "shape is invalid"),
+        ("\x1b[1mCannot take it\x1b[0m", "Cannot take it"),
+        ("", ""),
+    ],
+)
+def test_what_frameworks_say_before_the_cause_is_left_out(said: str, cause: str) -> None:
+    with pytest.raises(StepFailed) as caught, only_step_failures("melt", _SOURCE, hint=""):
+        raise ValueError(said)
+    assert caught.value.message == f"melt: /models/m.onnx: ValueError: {cause}".removesuffix(": ")
+
+
 def test_an_endless_message_is_cut() -> None:
     with pytest.raises(StepFailed) as caught, only_step_failures("melt", _SOURCE, hint=""):
         raise ValueError("x" * 10_000)
