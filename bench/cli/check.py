@@ -53,7 +53,8 @@ def execute(words: argparse.Namespace) -> int:
 def _print(checks: VariantChecks) -> None:
     print(printable(f"{checks.model}.{checks.variant}"))
     if checks.outcome is not None:
-        print(printable(f"  {checks.outcome.status:8} {checks.outcome.reason}"))
+        hint = f" (next: {checks.outcome.hint})" if checks.outcome.hint else ""
+        print(printable(f"  {checks.outcome.status:8} {checks.outcome.reason}{hint}"))
     for result in checks.results:
         print(printable(f"  {result.status:8} {result.check:18} {result.text}"))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .behaviour import VariantChecks, check_behaviour
-from .explaining import explain_cells
+from .behaviour import VariantChecks, check_behaviour, require_cases, require_variants
+from .explaining import environment_id, explain_cells
 from .numerics import find_divergence
 from .preparing import prepare
 from .run import RunOptions, RunResult, run
@@ -16,8 +16,11 @@ __all__ = [
     "VariantChecks",
     "Watcher",
     "check_behaviour",
+    "environment_id",
     "explain_cells",
     "find_divergence",
     "prepare",
+    "require_cases",
+    "require_variants",
     "run",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -13,15 +13,16 @@ import msgspec
 from bench.core.artifact import Artifact
 from bench.core.behaviour import CHECKS, CheckResult, OutputRange
 from bench.core.cell import Cell
-from bench.core.errors import MatrixError
+from bench.core.errors import BenchError, HostError, Interrupted, MatrixError
 from bench.core.job import BehaviourJob
 from bench.core.results import Outcome
 from bench.matrix import Matrix
+from bench.matrix.locations import check_inputs
 from bench.plan import make_plan
-from bench.supervise import Answer, Child
+from bench.supervise import Answer, Child, ChildError, Death
 
 from .backstage import Backstage, backstage
-from .crew import outcome_of
+from .crew import outcome_of, outcome_of_error
 from .prepared import Prepared
 from .watch import Watcher
 
@@ -46,6 +47,20 @@ class VariantChecks:
         return self.outcome is None and all(result.status != "failed" for result in self.results)
 
 
+def require_variants(patterns: Sequence[str], known: Iterable[str]) -> None:
+    """MatrixError for a pattern that fits none of the known variants."""
+    names = list(dict.fromkeys(known))
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise MatrixError(f"no variant is called {pattern}", hint=f"there are {', '.join(names)}")
+
+
+def require_cases(cases: Path) -> None:
+    """MatrixError for a file of cases that is not there, or of a kind that cannot be read."""
+    for finding in check_inputs(str(cases), Path.cwd()):
+        raise MatrixError(finding.text, hint="name a .npz, .npy or .jsonl with inputs and `labels`")
+
+
 def check_behaviour(
     matrix: Matrix,
     watcher: Watcher,
@@ -57,10 +72,12 @@ def check_behaviour(
 ) -> Iterator[VariantChecks]:
     """The checks of each variant whose name fits one of the patterns (none: of all), one variant after the other.
 
-    MatrixError when no variant fits, or when the file of cases is not there.
+    MatrixError when a pattern fits no variant, or when the file of cases is not one of samples of the model.
     """
-    if cases is not None and not cases.is_file():
-        raise MatrixError(f"{cases}: no such file", hint="name a .npz, .npy or .jsonl with inputs and `labels`")
+    require_variants(variants, [cell.variant.name for cell in matrix.cells])
+    if cases is not None:
+        require_cases(cases)
+        cases = cases.absolute()
     plan = make_plan(matrix.groups)
     wanted = {
         (cell.model.name, cell.variant.name): (cell, group.reference)
@@ -68,9 +85,7 @@ def check_behaviour(
         for cell in group.cells
         if not variants or any(fnmatchcase(cell.variant.name, pattern) for pattern in variants)
     }
-    if not wanted:
-        known = ", ".join(dict.fromkeys(cell.variant.name for cell in matrix.cells))
-        raise MatrixError(f"no variant is called {' or '.join(variants)}", hint=f"there are {known}")
+    models_of_cases = set[str]()
     with backstage(matrix.measurement, watcher, store_root=store_root, purpose="check") as stage:
         for (model, variant), (cell, reference) in wanted.items():
             obstacle = plan.obstacles.get(cell.id)
@@ -78,20 +93,33 @@ def check_behaviour(
             if isinstance(made, Outcome):
                 yield VariantChecks(model=model, variant=variant, outcome=made)
                 continue
+            if cases is not None and model not in models_of_cases:
+                _require_samples(cases, made)
+                models_of_cases.add(model)
             tolerance = matrix.tolerances[model, variant].relative_error or _USUAL_TOLERANCE
-            inspection = _Inspection(
-                stage, made, tolerance, tuple(ranges), "" if cases is None else str(cases.absolute())
-            )
-            yield VariantChecks(model=model, variant=variant, results=tuple(inspection.results()))
+            inspection = _Inspection(stage, made, tolerance, tuple(ranges), "" if cases is None else str(cases))
+            results, outcome = inspection.results()
+            yield VariantChecks(model=model, variant=variant, results=results, outcome=outcome)
 
 
 def _prepare(stage: Backstage, cell: Cell, reference: Cell) -> Prepared | Outcome:
-    for batch in (_BATCH, 1):
+    """With neighbours where the model takes them: with ours, or as many as the matrix has."""
+    for batch in (_BATCH, cell.batch, 1):
         of_size = replace(cell, batch=batch)
         made = stage.workshop.prepare([(of_size, replace(reference, batch=batch))])[of_size.id]
         if isinstance(made, Prepared):
             return made
     return made
+
+
+def _require_samples(cases: Path, prepared: Prepared) -> None:
+    """Said once and of the file, before a variant is blamed for it."""
+    from bench.zoo.user_inputs import user_examples
+
+    labels = user_examples(cases, prepared.artifact.inputs, dimensions=prepared.cell.dimensions).labels
+    if labels is None or not len(labels):
+        what = "no `labels`" if labels is None else "no samples"
+        raise MatrixError(f"{cases}: holds {what}", hint="`labels` are integers, the right class of each sample")
 
 
 class _Inspection:
@@ -106,27 +134,42 @@ class _Inspection:
         self._ranges = ranges
         self._cases_path = cases_path
         self._before = stage.directory / "outputs" / f"{prepared.cell.id}.npz"
+        self._copy = stage.directory / "copy" / prepared.cell.id
         self._hired = 0
+        self._child: Child | None = None
 
-    def results(self) -> Iterator[CheckResult]:
-        """Every check in its order; where the model cannot even be opened, the first one says so."""
-        child: Child | None = None
+    def results(self) -> tuple[tuple[CheckResult, ...], Outcome | None]:
+        """Every check in its order, and what kept the rest from being made: this machine, for one variant alone."""
+        made: list[CheckResult] = []
+        try:
+            self._make_into(made)
+        except Interrupted:
+            raise
+        except BenchError as error:
+            return tuple(made), outcome_of_error(error, phase="check")
+        finally:
+            self._dismiss()
+            self._before.unlink(missing_ok=True)
+        return tuple(made), None
+
+    def _make_into(self, made: list[CheckResult]) -> None:
+        """Where the model cannot even be opened, the check that was to be made says so, and is the last."""
         for check in CHECKS:
-            if check == _IN_SECOND_PROCESS:
-                yield self._round_trip(child)
-                continue
-            if child is None:
-                child, problem = self._open(self._prepared.artifact)
-                if child is None:
-                    yield _failed(check, f"cannot be opened: {problem}")
-                    return
-            result, lives = self._check(child, check)
-            yield result
+            if self._child is None:
+                self._child, problem = self._open(self._prepared.artifact)
+            if self._child is None:
+                made.append(_failed(check, f"cannot be opened: {problem}"))
+                return
+            make = self._round_trip if check == _IN_SECOND_PROCESS else self._check
+            result, lives = make(self._child, check)
+            made.append(result)
             if not lives:
-                self._stage.crew.dismiss([child])
-                child = None
-        if child is not None:
-            self._stage.crew.dismiss([child])
+                self._dismiss()
+
+    def _dismiss(self) -> None:
+        if self._child is not None:
+            self._stage.crew.dismiss([self._child])
+            self._child = None
 
     def _open(self, artifact: Artifact) -> tuple[Child | None, str]:
         cell = self._prepared.cell
@@ -148,32 +191,42 @@ class _Inspection:
         return None, outcome_of(reply).reason
 
     def _check(self, child: Child, check: str) -> tuple[CheckResult, bool]:
+        """The result, and whether the process can be asked for another."""
         reply = self._stage.crew.ask(child, "check", {"check": check})
         if isinstance(reply, Answer):
             return msgspec.convert(reply.body, CheckResult), True
-        return CheckResult(
-            check=check, status="failed", text=f"it ended the process: {outcome_of(reply).reason}"
-        ), False
+        return _failed(check, _ending(reply)), False
 
-    def _round_trip(self, child: Child | None) -> CheckResult:
+    def _round_trip(self, child: Child, check: str) -> tuple[CheckResult, bool]:
         """The first process writes its answers down; the second opens a copy of the model and compares."""
-        if child is None or not isinstance(self._stage.crew.ask(child, "remember"), Answer):
-            return CheckResult(
-                check=_IN_SECOND_PROCESS, status="failed", text="the process that was to answer first is gone"
-            )
-        second, problem = self._open(self._copied())
-        if second is None:
-            return _failed(_IN_SECOND_PROCESS, f"a copy cannot be opened: {problem}")
-        result, _ = self._check(second, _IN_SECOND_PROCESS)
-        self._stage.crew.dismiss([second])
-        return result
+        reply = self._stage.crew.ask(child, "remember")
+        if not isinstance(reply, Answer):
+            return _failed(check, f"there are no answers to compare with: {_ending(reply)}"), False
+        try:
+            second, problem = self._open(self._copied())
+            if second is None:
+                return _failed(check, f"a copy cannot be opened: {problem}"), True
+            result, _ = self._check(second, check)
+            self._stage.crew.dismiss([second])
+            return result, True
+        finally:
+            shutil.rmtree(self._copy, ignore_errors=True)  # what is left goes with the whole directory
 
     def _copied(self) -> Artifact:
         """The artifact elsewhere: with all that lies beside its file, for some formats keep their tensors there."""
         artifact = self._prepared.artifact
-        source, target = Path(artifact.path).parent, self._stage.directory / "copy" / self._prepared.cell.id
-        shutil.copytree(source, target)
-        return replace(artifact, path=str(target / Path(artifact.path).name))
+        try:
+            shutil.copytree(Path(artifact.path).parent, self._copy)
+        except OSError as error:
+            raise HostError(
+                f"{self._copy}: a copy of the model cannot be written: {error.strerror or error}"
+            ) from error
+        return replace(artifact, path=str(self._copy / Path(artifact.path).name))
+
+
+def _ending(reply: ChildError | Death) -> str:
+    what = "the process" if isinstance(reply, Death) else "in an error"
+    return f"it ended {what}: {outcome_of(reply).reason}"
 
 
 def _failed(check: str, text: str) -> CheckResult:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from bench.core.cell import Limits
-from bench.core.errors import ExecutionUnavailable, RefusedError
+from bench.core.errors import BenchError, ExecutionUnavailable, RefusedError
 from bench.core.files import write_atomic
 from bench.core.job import Job
 from bench.core.results import Outcome, Status
@@ -104,9 +104,9 @@ class Crew:
             )
         )
 
-    def ask(self, child: Child, verb: str, body: dict[str, Any] | None = None) -> Reply:
-        """Put one question and wait for its reply."""
-        ticket = self.post(Question(child=child, verb=verb, body=body or {}))
+    def ask(self, child: Child, verb: str, body: dict[str, Any] | None = None, *, phases: int = 1) -> Reply:
+        """Put one question and wait for its reply, as long as so many phases may take."""
+        ticket = self._supervisor.ask(child, verb, body or {}, deadline_s=phases * self._deadline_s)
         return self.await_some([ticket])[ticket]
 
     def post(self, question: Question) -> Ticket:
@@ -157,3 +157,14 @@ def outcome_of(reply: ChildError | Death) -> Outcome:
         )
     status = "failed" if reply.status == "ok" else reply.status
     return Outcome(status=status, reason=reply.reason, culprit="target", phase=reply.phase, log_tail=reply.log_tail)
+
+
+def outcome_of_error(error: BenchError, *, phase: str) -> Outcome:
+    """An error of our own while a cell was in hand, as the cell's outcome."""
+    return Outcome(
+        status="refused" if isinstance(error, RefusedError) else "failed",
+        reason=error.message,
+        hint=error.hint or "",
+        culprit=error.culprit,
+        phase=phase,
+    )

@@ -15,7 +15,7 @@ from bench.core.artifact import Artifact, LineageStep
 from bench.core.canonical import digest
 from bench.core.cell import Cell, ModelRef
 from bench.core.contracts import StepResult
-from bench.core.errors import BenchError, Interrupted, RefusedError, StepFailed
+from bench.core.errors import BenchError, Interrupted, StepFailed
 from bench.core.job import ExamplesJob, InputsJob, Job, MembersJob, SourceJob, StepJob
 from bench.core.results import Outcome
 from bench.core.trust import CODE_FORMATS
@@ -23,7 +23,7 @@ from bench.formats.detect import split_callable
 from bench.formats.openvino_ir import weights_file
 from bench.supervise import Answer, Child, Ticket
 
-from .crew import Crew, Question, Reply, outcome_of
+from .crew import Crew, Question, Reply, outcome_of, outcome_of_error
 from .foreign_files import hint_for, parser_limits
 from .prepared import Pool, Prepared
 from .provenance import versions_of
@@ -113,7 +113,7 @@ class Workshop:
             except Interrupted:
                 raise
             except BenchError as error:
-                self._settle(wish, _outcome_of_error(error))
+                self._settle(wish, outcome_of_error(error, phase="build"))
         return left
 
     def _begin(self, wish: Wish, key: str) -> None:
@@ -143,7 +143,7 @@ class Workshop:
             try:
                 self._settle(running.wish, self._keep(running, dict(reply.body)))
             except BenchError as error:
-                self._settle(running.wish, _outcome_of_error(error))
+                self._settle(running.wish, outcome_of_error(error, phase="build"))
 
     def _keep(self, running: _Running, body: dict[str, object]) -> Artifact | Pool | _Examples:
         duration_s = float(str(body.pop("duration_s")))
@@ -335,16 +335,6 @@ def _are_made_up(model: ModelRef) -> bool:
 
 def _zoo_name(model: ModelRef) -> str:
     return "null" if model.kind == "null" else model.location
-
-
-def _outcome_of_error(error: BenchError) -> Outcome:
-    return Outcome(
-        status="refused" if isinstance(error, RefusedError) else "failed",
-        reason=error.message,
-        hint=error.hint or "",
-        culprit=error.culprit,
-        phase="build",
-    )
 
 
 def _path(kind: type, value: object) -> object:

@@ -7,6 +7,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
 
 from tests.cli.conftest import ROOT, Bench
 
@@ -30,7 +34,8 @@ def test_every_check_of_every_variant_is_made_even_where_one_kills_its_process(b
     assert plain["passed"]
     assert {result["status"] for result in plain["results"]} <= {"passed", "warned", "skipped"}
     assert not deadly["passed"]
-    assert all("SIGSEGV" in r["text"] for r in deadly["results"] if r["check"] in ("answers", "determinism"))
+    texts = {result["check"]: result["text"] for result in deadly["results"]}
+    assert all("SIGSEGV" in texts[check] for check in ("answers", "determinism", "round_trip"))
 
 
 def test_one_variant_can_be_chosen_and_an_unknown_one_names_those_there_are(bench: Bench, tmp_path: Path) -> None:
@@ -44,12 +49,42 @@ def test_one_variant_can_be_chosen_and_an_unknown_one_names_those_there_are(benc
     assert "there are plain, deadly" in unknown.err
 
 
+def test_every_pattern_must_fit_a_variant(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "two.yaml").write_text(_TWO)
+    told = bench("check", "two.yaml", "--variant", "plain", "--variant", "plian")
+    assert told.code == 2
+    assert "no variant is called plian" in told.err
+
+
 def test_a_missing_file_of_cases_and_a_strange_range_are_refused_in_two_lines(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "two.yaml").write_text(_TWO)
-    for words, said in ((["--cases", "no.npz"], "no such file"), (["--output-range", "x"], "not a range")):
+    for words, said in (
+        (["--cases", "no.npz"], "no such file"),
+        (["--cases", "no\udcff.npz"], "is not valid UTF-8"),
+        (["--output-range", "x"], "not a range"),
+    ):
         told = bench("check", "two.yaml", *words)
         assert told.code == 2
         assert said in told.err
+
+
+@pytest.mark.parametrize(
+    ("arrays", "said"),
+    [
+        ({"other": np.zeros((3, 4), np.float32), "labels": np.zeros(3, np.int64)}, "'input' is missing"),
+        ({"input": np.zeros((3, 4), np.float32)}, "holds no `labels`"),
+        ({"input": np.zeros((0, 4), np.float32), "labels": np.zeros(0, np.int64)}, "holds no samples"),
+    ],
+)
+def test_a_file_of_cases_for_another_model_is_the_users_mistake_and_no_variants(
+    bench: Bench, tmp_path: Path, arrays: dict[str, Any], said: str
+) -> None:
+    (tmp_path / "two.yaml").write_text(_TWO)
+    np.savez(tmp_path / "known.npz", **arrays)
+    told = bench("check", "two.yaml", "--cases", "known.npz")
+    assert told.code == 2, told.out
+    assert said in told.err
+    assert told.out == ""
 
 
 def test_pytest_shows_each_check_as_a_test_of_its_own(tmp_path: Path) -> None:

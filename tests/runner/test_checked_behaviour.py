@@ -1,0 +1,53 @@
+"""Checks of behaviour on null models: what one variant meets costs no other, and nothing of it stays on disk."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import matrix, runner
+from bench.core.behaviour import CHECKS
+from bench.core.errors import HostError
+from bench.core.job import BehaviourJob
+from bench.runner.crew import Crew
+from tests.runner.conftest import null_matrix
+
+
+@pytest.fixture
+def two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> matrix.Matrix:
+    monkeypatch.setenv("DEPLOYBENCH_CACHE", str(tmp_path / "cache"))
+    return matrix.load(null_matrix({"first": "seed: 1", "second": "seed: 2"}))
+
+
+def test_a_host_that_cannot_start_a_process_is_the_outcome_of_that_variant_alone(
+    two: matrix.Matrix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hire = Crew.hire
+
+    def hire_all_but_one(self: Crew, job: Any, name: str, limits: Any = None) -> Any:
+        if isinstance(job, BehaviourJob) and job.cell.variant.name == "first" and name.endswith(".check2"):
+            raise HostError("no memory for a process", hint="close something")
+        return hire(self, job, name, limits)
+
+    monkeypatch.setattr(Crew, "hire", hire_all_but_one)
+    first, second = runner.check_behaviour(two, runner.Silent())
+    assert first.outcome is not None
+    assert (first.outcome.status, first.outcome.reason) == ("failed", "no memory for a process")
+    assert [result.check for result in first.results] == list(CHECKS[:-1])  # all before the one in a second process
+    assert not first.passed
+    assert second.passed
+    assert len(second.results) == len(CHECKS)
+
+
+def test_the_copy_of_a_variant_is_gone_when_its_checks_are_made(
+    two: matrix.Matrix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "tmp"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    for checks in runner.check_behaviour(two, runner.Silent()):
+        assert checks.passed
+        assert not [*place.glob("*/copy/*"), *place.glob("*/outputs/*")]
