@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,14 +22,15 @@ _SHOWN_CELLS = 30
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Together:
-    """Cells of one group as the words name them, and the cell that their ratios are taken against.
+    """Cells of one group as the words name them, and the cell that their ratios are taken against, None where the run
+    has not recorded it.
 
     `run_dir` and `records` (by cell id) are those of a recorded run; without one, both are empty.
     """
 
     matrix: Matrix
     cells: tuple[Cell, ...]
-    reference: Cell
+    reference: Cell | None
     run_dir: Path | None
     records: Mapping[str, Record]
 
@@ -48,6 +50,20 @@ def add_cell_source_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="A.B=C", help="override a value of the matrix")
     parser.add_argument("--trust", action="append", default=[], metavar="PATH", help="a model file that may run code")
     parser.add_argument("--inputs", default="", metavar="FILE", help="your own samples for a model by path")
+
+
+@contextmanager
+def alone(words: argparse.Namespace, chosen: Together, verb: str) -> Iterator[None]:
+    """Hold the lock of a run where the results lie: a look beside a timed pass would spoil the timing.
+
+    Where nothing lies yet there is nobody to disturb; StoreError while a run is under way.
+    """
+    from bench import records
+
+    own = records.results_dir_of(chosen.run_dir) if chosen.run_dir is not None else None
+    results_dir = own or words.results
+    with records.exclusive_writer(results_dir, verb) if results_dir.is_dir() else nullcontext():
+        yield
 
 
 def chosen_cells(words: argparse.Namespace, names: Sequence[str]) -> Together:
@@ -110,13 +126,13 @@ def _of_run(words: argparse.Namespace, names: Sequence[str]) -> Together:
     return Together(
         matrix=replayed,
         cells=tuple(again[cell.id] for cell in cells),
-        reference=again[first.id],
+        reference=again[first.id] if first is not None else None,
         run_dir=run.path,
         records=by_id,
     )
 
 
-def _find(groups: Sequence[_Candidates], names: Sequence[str], place: str) -> tuple[tuple[Cell, ...], Cell]:
+def _find(groups: Sequence[_Candidates], names: Sequence[str], place: str) -> tuple[tuple[Cell, ...], Cell | None]:
     fitting = [(group, _named(group.cells, names)) for group in groups]
     whole = [(group, cells) for group, cells in fitting if all(cell is not None for cell in cells)]
     wanted = " and ".join(map(repr, names))
@@ -126,8 +142,6 @@ def _find(groups: Sequence[_Candidates], names: Sequence[str], place: str) -> tu
     if not whole:
         raise _unknown(groups, names, place)
     group, cells = whole[0]
-    if group.reference is None:
-        raise MatrixError(f"the reference of {wanted} in {place} was not recorded", hint="name two cells")
     return tuple(cell for cell in cells if cell is not None), group.reference
 
 

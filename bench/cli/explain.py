@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.cells import Together, add_cell_source_arguments, chosen_cells
+from bench.cli.cells import Together, add_cell_source_arguments, alone, chosen_cells
 from bench.cli.streams import printable
 from bench.core.units import format_ms, format_percent
 
@@ -37,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(words: argparse.Namespace) -> int:
-    """Explain, keep the answer beside the run where there is one, and print it."""
+    """Explain, print the answer, and keep it beside the run where there is one."""
     from bench import records
     from bench.core.errors import MatrixError
 
@@ -45,15 +44,18 @@ def execute(words: argparse.Namespace) -> int:
     if len(chosen.cells) > 2:
         raise MatrixError(f"explain takes one or two cells, not {len(chosen.cells)}", hint="bench explain MODEL A B")
     a, b = chosen.cells if len(chosen.cells) > 1 else (chosen.reference, chosen.cells[0])
+    if a is None:
+        raise MatrixError(f"the reference of {b.id} was not recorded in this run", hint="name two cells: A B")
     if a.id == b.id:
         raise MatrixError(f"{a.variant.name} is what it would be compared with", hint="name two cells: A B")
-    found = _divergence(chosen, a, b) if words.numerics else _explanation(chosen, a, b)
-    kept = None
-    if chosen.run_dir is not None:
-        kept = records.write_explanation(
-            chosen.run_dir, "divergences" if words.numerics else "explanations", a.id, b.id, found
-        )
-    _show(found, kept, as_json=words.json)
+    with alone(words, chosen, "bench explain"):
+        found = _divergence(chosen, a, b) if words.numerics else _explanation(chosen, a, b)
+        _show(found, as_json=words.json)  # first: whatever becomes of the file, the answer has been seen
+        if chosen.run_dir is not None:
+            answers: records.Answers = "divergences" if words.numerics else "explanations"
+            kept = records.write_explanation(chosen.run_dir, answers, a.id, b.id, found)
+            if not words.json:
+                print(f"kept: {kept}")
     return 0
 
 
@@ -61,8 +63,7 @@ def _explanation(chosen: Together, a: Cell, b: Cell) -> Explanation:
     from bench import runner
     from bench.cli.progress import Progress
 
-    timed_ms = _timed(chosen.records, (a, b))
-    timed_by = f"run {chosen.run_dir.name}" if chosen.run_dir is not None else ""
+    timed_ms, timed_by = _timed(chosen, (a, b))
     with Progress(sys.stderr) as progress:
         return runner.explain_cells(chosen.matrix, a, b, progress, timed_ms=timed_ms, timed_by=timed_by)
 
@@ -75,18 +76,31 @@ def _divergence(chosen: Together, a: Cell, b: Cell) -> Divergence:
         return runner.find_divergence(chosen.matrix, b, a, progress)
 
 
-def _timed(records: Mapping[str, Record], cells: Iterable[Cell]) -> dict[str, float] | None:
-    """The medians that a run recorded; None unless it has both, for a ratio takes times of one occasion."""
-    timed: dict[str, float] = {}
-    for cell in cells:
-        record = records.get(cell.id)
-        if record is None or record.statistics is None or record.statistics.p50_ms.value is None:
-            return None
-        timed[cell.id] = record.statistics.p50_ms.value
-    return timed
+def _timed(chosen: Together, cells: Sequence[Cell]) -> tuple[dict[str, float] | None, str]:
+    """The medians that a run recorded and its name; None and why, unless it has both and has measured them here.
+
+    A ratio takes times of one occasion, and times of another machine or version do not go with profiles of this one.
+    """
+    from bench import runner
+
+    if chosen.run_dir is None:
+        return None, ""
+    name = f"run {chosen.run_dir.name}"
+    medians_ms = {cell.id: _median_ms(chosen.records.get(cell.id)) for cell in cells}
+    timed_ms = {cell_id: ms for cell_id, ms in medians_ms.items() if ms is not None}
+    if len(timed_ms) < len(medians_ms):
+        return None, f"for {name} has not timed both"
+    here = runner.environment_id(chosen.run_dir.parent)
+    if {chosen.records[cell.id].environment_id for cell in cells} != {here}:
+        return None, f"for {name} timed them in another environment: other machine, versions or settings"
+    return timed_ms, name
 
 
-def _show(found: Explanation | Divergence, kept: Path | None, *, as_json: bool) -> None:
+def _median_ms(record: Record | None) -> float | None:
+    return record.statistics.p50_ms.value if record is not None and record.statistics is not None else None
+
+
+def _show(found: Explanation | Divergence, *, as_json: bool) -> None:
     import msgspec
     from rich.console import Console
 
@@ -100,8 +114,6 @@ def _show(found: Explanation | Divergence, kept: Path | None, *, as_json: bool) 
     console = Console(width=None if sys.stdout.isatty() else _PLAIN_WIDTH_CHARS)
     print()
     console.print(_kinds_table(found) if isinstance(found, Explanation) else _tensors_table(found))
-    if kept is not None:
-        print(f"kept: {kept}")
 
 
 def _kinds_table(found: Explanation) -> Any:

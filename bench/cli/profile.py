@@ -11,10 +11,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.replay import find_cell
-from bench.cli.report import chosen_run
+from bench.cli.cells import Together, add_cell_source_arguments, alone, chosen_cells
 from bench.cli.streams import printable
-from bench.core.errors import MatrixError, StoreError
 from bench.core.results import Outcome
 
 if TYPE_CHECKING:
@@ -33,15 +31,18 @@ _ROW = f"  {{:{_NAME_CHARS}}}  {{:{_KIND_CHARS}}} {{:{_KERNEL_CHARS}}} {{:9}} {{
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Which cell, beside which other one, with what, and where its files go."""
-    parser.add_argument("cell", help="cell of a run by id or model.variant; or a model, followed by a variant")
-    parser.add_argument("variant", nargs="?", default="", help="variant of a zoo model or model file, without a run")
-    parser.add_argument("--run", default="", metavar="RUN", help="run id, or the path of its directory (the latest)")
+    parser.add_argument(
+        "cell", help="cell of a run by id or model.variant; or a model or matrix, followed by a variant"
+    )
+    parser.add_argument("variant", nargs="?", default="", help="variant of a zoo model, model file or matrix")
     parser.add_argument("--runs", type=_count, default=20, metavar="N", help="calls to watch (20)")
     parser.add_argument("--against", default="", metavar="CELL", help="another cell, or variant, to show beside it")
     parser.add_argument("--profiler", action="append", default=[], metavar="NAME", help="only this one (repeatable)")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where a directory per cell is written (profiles/)")
-    parser.add_argument("--results", type=Path, default=Path("results"), help="where runs are kept (results)")
-    parser.add_argument("--trust", action="append", default=[], metavar="PATH", help="a model file that may run code")
+    parser.add_argument(
+        "--deadline", type=_seconds, metavar="S", help="longest that a phase may take, in s (the matrix's, usually 120)"
+    )
+    add_cell_source_arguments(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the tables")
 
 
@@ -50,6 +51,13 @@ def _count(text: str) -> int:
     if count < 1:
         raise argparse.ArgumentTypeError("at least 1")
     return count
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= 86_400:
+        raise argparse.ArgumentTypeError("more than 0, at most 86400")
+    return seconds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,14 +75,23 @@ def execute(words: argparse.Namespace) -> int:
     from bench.cli.progress import Progress
     from bench.runner.profiling import profile_cells
 
-    names = [words.variant or words.cell, *([words.against] if words.against else [])]
-    asked = [_of_model(words, name) if words.variant else _of_run(words, name) for name in names]
-    _make(words.results)
-    # The lock of a run: a look beside a timed pass would spoil the timing.
-    with records.exclusive_writer(words.results, "bench profile"), Progress(sys.stderr) as progress:
+    found_by_name = [
+        _asked(words, name) for name in (words.variant or words.cell, *([words.against] if words.against else []))
+    ]
+    asked = [each for _, each in found_by_name]
+    if words.out is not None:
+        records.writable_directory(words.out, "--out")
+    if found_by_name[0][0].run_dir is None:
+        records.writable_directory(words.results, "--results")
+    with alone(words, found_by_name[0][0], "bench profile"), Progress(sys.stderr) as progress:
         found = [
             profile_cells(
-                each.matrix, {each.cell_id: each.out_dir}, progress, runs=words.runs, profilers=words.profiler
+                each.matrix,
+                {each.cell_id: each.out_dir},
+                progress,
+                runs=words.runs,
+                profilers=words.profiler,
+                phase_deadline_s=words.deadline,
             )[each.cell_id]
             for each in asked
         ]
@@ -88,44 +105,13 @@ def execute(words: argparse.Namespace) -> int:
     return _SOMETHING_FAILED if any(isinstance(each, Outcome) or each.failures for each in found) else 0
 
 
-def _make(results_dir: Path) -> None:
-    try:
-        results_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"{results_dir}: cannot be made: {error.strerror}", hint="name a directory that you may write: --results"
-        ) from error
-
-
-def _of_run(words: argparse.Namespace, name: str) -> _Asked:
-    from bench import matrix, records
-
-    run = records.open_run(chosen_run(words.run, words.results))
-    record, reference = find_cell(run, name)
-    replayed = matrix.replay_matrix(
-        run.manifest.resolved_matrix,
-        record.cell,
-        reference.cell if reference is not None else None,
-        trusted=words.trust,
-    )
-    return _Asked(
-        matrix=replayed, cell_id=record.cell_id, out_dir=(words.out or run.path / "profiles") / record.cell_id
-    )
-
-
-def _of_model(words: argparse.Namespace, variant: str) -> _Asked:
-    from bench import matrix
-
-    if words.run:
-        raise MatrixError(
-            "--run names a run, MODEL VARIANT looks into a model without one", hint="name the cell: MODEL.VARIANT"
-        )
-    chosen = matrix.matrix_for_model(words.cell, trusted=words.trust)
-    cell_ids = [cell.id for cell in chosen.cells if cell.variant.name == variant]
-    if len(cell_ids) != 1:
-        known = ", ".join(dict.fromkeys(cell.variant.name for cell in chosen.cells))
-        raise MatrixError(f"{words.cell} has no variant {variant!r}", hint=f"one of {known}")
-    return _Asked(matrix=chosen, cell_id=cell_ids[0], out_dir=(words.out or words.results / "profiles") / cell_ids[0])
+def _asked(words: argparse.Namespace, name: str) -> tuple[Together, _Asked]:
+    """The cell called `name`; two cells that are shown side by side need not be of one group."""
+    model = [words.cell] if words.variant else []
+    chosen = chosen_cells(words, [*model, name])
+    (cell,) = chosen.cells
+    home = words.out or (chosen.run_dir or words.results) / "profiles"
+    return chosen, _Asked(matrix=chosen.matrix, cell_id=cell.id, out_dir=home / cell.id)
 
 
 def _plain(asked: _Asked, result: ProfileResult | Outcome) -> dict[str, object]:

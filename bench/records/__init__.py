@@ -1,13 +1,24 @@
 """What a run leaves on disk: frozen manifest, append-only journal, samples; and the views rebuilt from them."""
 
-from .explanations import read_explanations, write_explanation
+from .explanations import Answers, read_explanations, write_explanation
 from .journal import Damage, Journal, read
 from .lock import exclusive_writer
 from .pandas_view import flat_row, frame
-from .run_directory import RunDirectory, RunManifest, create, is_terminal, latest, open_run, run_paths
+from .places import writable_directory, writing_to
+from .run_directory import (
+    RunDirectory,
+    RunManifest,
+    create,
+    is_terminal,
+    latest,
+    open_run,
+    results_dir_of,
+    run_paths,
+)
 from .samples import read_samples, write_samples
 
 __all__ = [
+    "Answers",
     "Damage",
     "Journal",
     "RunDirectory",
@@ -22,7 +33,10 @@ __all__ = [
     "read",
     "read_explanations",
     "read_samples",
+    "results_dir_of",
     "run_paths",
+    "writable_directory",
     "write_explanation",
     "write_samples",
+    "writing_to",
 ]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from bench.core.errors import StoreError
 from bench.core.files import write_atomic
 
 from .codec import decode_plain, encode
+from .places import writing_to
 
 T = TypeVar("T")
 #: The directory that holds answers of one sort: why one cell is slower, or where its numbers leave the other's.
@@ -19,11 +19,11 @@ def write_explanation(run_dir: Path, answers: Answers, a: str, b: str, found: An
     """Keep what was found of cells `a` and `b` in place of an earlier answer; StoreError when it cannot be written."""
     path = run_dir / answers / f"{a}--{b}.json"
     content = encode(found, place=path.name)
-    try:
+    with writing_to(
+        path, "cannot be written", "the answer was not kept; free space, or let the run's directory be written"
+    ):
         path.parent.mkdir(exist_ok=True)
         write_atomic(path, content)
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
     return path
 
 

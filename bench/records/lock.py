@@ -14,6 +14,7 @@ from bench.core.errors import StoreError
 from bench.core.files import write_atomic
 
 from .codec import decode_plain, encode
+from .places import writing_to
 
 _LOCK_NAME = ".lock"
 _HOLDER_NAME = ".lock-holder.json"
@@ -45,12 +46,15 @@ def exclusive_writer(directory: Path, name: str) -> Iterator[None]:
             hint="wait until it ends, or choose another results directory",
         ) from None
     except OSError as error:
-        raise StoreError(f"{directory}: cannot be locked: {error.strerror}") from error
+        raise StoreError(
+            f"{directory}: cannot be locked: {error.strerror}", hint="name a results directory that you may write"
+        ) from error
     try:
         # Who holds it is for messages only and lies in a file of its own: what a dead owner left there is not a lock.
         since = datetime.now(UTC).isoformat(timespec="seconds")
         holder = _Holder(name=name, pid=os.getpid(), host=socket.gethostname(), since=since)
-        write_atomic(directory / _HOLDER_NAME, encode(holder, place=_HOLDER_NAME))
+        with writing_to(directory / _HOLDER_NAME, "cannot be written", "free space on this disk"):
+            write_atomic(directory / _HOLDER_NAME, encode(holder, place=_HOLDER_NAME))
         yield
     finally:
         (directory / _HOLDER_NAME).unlink(missing_ok=True)

@@ -178,6 +178,12 @@ def run_paths(results_dir: Path) -> tuple[Path, ...]:
     return tuple(sorted(path.parent for path in (results_dir / _RUNS).glob(f"*/{_MANIFEST}")))
 
 
+def results_dir_of(run_dir: Path) -> Path | None:
+    """The results directory that a run lies in; None for one that was copied elsewhere."""
+    path = run_dir.absolute()
+    return path.parents[1] if path.parent.name == _RUNS else None
+
+
 def latest(results_dir: Path, matrix_digest: str, environment_id: str) -> RunDirectory | None:
     """The newest run of this matrix in this environment if it is unfinished, so that resuming is the default.
 

@@ -12,12 +12,14 @@ from bench.core.cell import Cell, Measurement
 from bench.core.errors import TargetError
 from bench.core.processor import cpu_flags
 from bench.core.profiling import OpProfile
+from bench.environment import fingerprint
 from bench.explain.speed import Explanation, Subject, explain
 from bench.explain.speed_words import speed_words
 from bench.matrix import Matrix
 from bench.plan import make_plan
 
 from .backstage import Backstage, backstage
+from .crew import worker_variables
 from .numerics import as_error, require
 from .prepared import Prepared
 from .profiling import profile, profilers_of
@@ -45,7 +47,8 @@ def explain_cells(
     """Why `b` is slower or faster than `a`, two cells of one model under equal conditions.
 
     `timed_ms` holds the wall times of a recorded run by cell id, and `timed_by` its name; without them both are timed
-    here, taking turns. TargetError when a cell cannot be run, or no profiler knows its runtime.
+    here, taking turns, and `timed_by` says why. TargetError when a cell cannot be run, or no profiler knows its
+    runtime.
     """
     obstacles = make_plan(matrix.groups).obstacles
     for cell in (a, b):
@@ -58,7 +61,8 @@ def explain_cells(
         profiles = {each.cell.id: _ops(stage, each, watcher) for each in prepared}
         if timed_ms is None:
             watcher.note(f"timing {a.variant.name} and {b.variant.name}, taking turns")
-            timed_ms, timed_by = _timed(stage, prepared, profiles, matrix.measurement), _TIMED_NOW
+            timed_ms = _timed(stage, prepared, profiles, matrix.measurement)
+            timed_by = ", ".join(filter(None, (_TIMED_NOW, timed_by)))
         for each in prepared:  # what else the machine does can slow a profile far more than profiling
             if profiles[each.cell.id].wall_ns_per_run / 1e6 > _SUSPECT_RATIO * timed_ms[each.cell.id]:
                 again = _ops(stage, each, watcher)
@@ -66,6 +70,11 @@ def explain_cells(
         subjects = [_subject(each.cell, timed_ms[each.cell.id], profiles[each.cell.id]) for each in prepared]
     found = explain(a.model.name, *subjects, cpu_flags=cpu_flags(), timed_by=timed_by)
     return replace(found, words=speed_words(found))
+
+
+def environment_id(results_dir: Path) -> str:
+    """What a run that keeps its results there would record as its environment now."""
+    return fingerprint(worker_variables(results_dir.resolve())).id
 
 
 def _op_profilers(cell: Cell) -> tuple[str, ...]:

@@ -64,12 +64,14 @@ def find_divergence(
 def _ask(stage: Backstage, job: NumericsJob) -> Divergence:
     child = stage.crew.hire(job, f"numerics.{job.cell.id}", job.cell.limits)
     try:
-        reply = stage.crew.ask(child, "make")
+        reply = stage.crew.ask(child, "next")
+        while isinstance(reply, Answer) and "found" not in reply.body:  # each part may take as long as a phase may
+            reply = stage.crew.ask(child, "next")
     finally:
         stage.crew.dismiss([child])
     if not isinstance(reply, Answer):
         raise as_error(job.cell, outcome_of(reply))
-    return msgspec.convert(reply.body, Divergence)
+    return msgspec.convert(reply.body["found"], Divergence)
 
 
 def require(cell: Cell, made: Prepared | Outcome) -> Prepared:

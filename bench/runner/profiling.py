@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
 
 from bench.core import plugins
 from bench.core.cell import Cell
-from bench.core.errors import BenchError, MatrixError, StoreError
+from bench.core.errors import BenchError, MatrixError
 from bench.core.job import ProfileJob
 from bench.core.profiling import OpProfile, Profile
 from bench.core.results import Outcome
 from bench.matrix import Matrix
 from bench.plan import make_plan
 from bench.profile.files import INDEX, write_files
+from bench.records import writable_directory, writing_to
 from bench.supervise import Answer
 
 from .backstage import backstage
@@ -27,6 +28,9 @@ from .watch import Watcher
 
 #: Calls of the model that each profiler watches.
 DEFAULT_RUNS = 20
+#: What one profiler does in one go: it opens the model, warms it up, and watches.
+_PHASES = 3
+_ELSEWHERE = "free space there, or name another directory: --out"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,8 +72,9 @@ def profile(
         _require_one([name], prepared.cell)
     out_dir = out_dir.absolute()  # the child works elsewhere
     if (out_dir / INDEX).exists():
-        shutil.rmtree(out_dir)
-    _make(out_dir)
+        with writing_to(out_dir, "an earlier look cannot be removed", _ELSEWHERE):
+            shutil.rmtree(out_dir)
+    writable_directory(out_dir, "--out")
     found: list[Profile] = []
     failures: dict[str, Outcome] = {}
     for name in profilers or profilers_of(adapter):
@@ -78,7 +83,8 @@ def profile(
             found.append(made)
         else:
             failures[name] = made
-    write_files(out_dir, prepared.cell.id, found, failures)
+    with writing_to(out_dir, "what was seen cannot be written", _ELSEWHERE):
+        write_files(out_dir, prepared.cell.id, found, failures)
     return ProfileResult(prepared=prepared, out_dir=out_dir, profiles=tuple(found), failures=failures)
 
 
@@ -92,15 +98,6 @@ def _require_one(profilers: Sequence[str], cell: Cell) -> None:
             f"{', '.join(profilers)} does not look into {cell.variant.adapter}, on which {cell.id} runs",
             hint=f"profilers that do: {', '.join(known)}",
         )
-
-
-def _make(out_dir: Path) -> None:
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"{out_dir}: cannot be made: {error.strerror}", hint="name another directory: --out"
-        ) from error
 
 
 def _with_one(crew: Crew, prepared: Prepared, out_dir: Path, profiler: str, runs: int) -> Profile | Outcome:
@@ -117,7 +114,7 @@ def _with_one(crew: Crew, prepared: Prepared, out_dir: Path, profiler: str, runs
     except BenchError as error:
         return Outcome(status="failed", reason=error.message, hint=error.hint or "", culprit=error.culprit)
     try:
-        reply = crew.ask(child, "profile")
+        reply = crew.ask(child, "profile", phases=_PHASES)
     finally:
         crew.dismiss([child])
     if not isinstance(reply, Answer):
@@ -135,13 +132,14 @@ def profile_cells(
     *,
     runs: int = DEFAULT_RUNS,
     profilers: Sequence[str] = (),
+    phase_deadline_s: float | None = None,
     store_root: Path | None = None,
 ) -> dict[str, ProfileResult | Outcome]:
     """Prepare and look into the cells of `matrix` that `out_dirs` names (cell id -> where its files go).
 
     Artifacts come from the store, and are built where they are missing; inputs are those of a run of this matrix. The
-    outcome says why a cell cannot be looked into. Profilers that do not know a cell's adapter are left out for it;
-    MatrixError where none is left.
+    outcome says why a cell cannot be looked into. `phase_deadline_s` takes the place of the matrix's. Profilers that do
+    not know a cell's adapter are left out for it; MatrixError where none is left.
     """
     plan = make_plan(matrix.groups)
     for cell in matrix.cells:
@@ -149,7 +147,8 @@ def profile_cells(
             _require_one(profilers, cell)
     wanted = [(cell, group.reference) for group in plan.groups for cell in group.cells if cell.id in out_dirs]
     runnable = [(cell, reference) for cell, reference in wanted if cell.id not in plan.obstacles]
-    with backstage(matrix.measurement, watcher, store_root=store_root, purpose="profile") as stage:
+    measurement = replace(matrix.measurement, phase_deadline_s=phase_deadline_s or matrix.measurement.phase_deadline_s)
+    with backstage(measurement, watcher, store_root=store_root, purpose="profile") as stage:
         made = stage.workshop.prepare(runnable)
         looked = {
             cell_id: _look(stage.crew, prepared, out_dirs[cell_id], watcher, runs=runs, profilers=profilers)

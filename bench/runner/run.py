@@ -57,7 +57,7 @@ class RunResult:
 def run(matrix: Matrix, options: RunOptions, watcher: Watcher) -> RunResult:
     """Measure what the matrix asks for and is not yet recorded; StoreError when results cannot be written."""
     timeline = Timeline()
-    results_dir = _writable(options.results_dir)
+    results_dir = records.writable_directory(options.results_dir, "--results")
     environment = fingerprint(worker_variables(results_dir))
     with records.exclusive_writer(results_dir, matrix.name):
         directory = _directory(matrix, options, results_dir, environment, watcher)
@@ -71,23 +71,6 @@ def run(matrix: Matrix, options: RunOptions, watcher: Watcher) -> RunResult:
             interrupted_by = session.run()
     found, _ = directory.records()
     return RunResult(run_dir=directory.path, records=found, spent_s=timeline.spent_s(), interrupted_by=interrupted_by)
-
-
-def _writable(results_dir: Path) -> Path:
-    """The absolute path of the results directory, made if need be: said before anything is measured."""
-    try:
-        str(results_dir.absolute()).encode()
-    except UnicodeEncodeError as error:  # job files and records hold paths, and JSON is Unicode
-        raise StoreError(
-            f"{str(results_dir)!a}: the path is not valid UTF-8", hint="name another directory: --results"
-        ) from error
-    try:
-        results_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"{results_dir}: cannot be made: {error.strerror}", hint="name a directory that you may write: --results"
-        ) from error
-    return results_dir.resolve()
 
 
 def _directory(

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bench.core.cell import Measurement
-from bench.core.job import Job, MeasureJob, ProfileJob
+from bench.core.job import Job, MeasureJob, NumericsJob, ProfileJob
 from bench.measure.schedule import calls_per_block
 
 from .jobs import performer
@@ -25,6 +25,10 @@ def repeat(job: Job) -> int:
         print(json.dumps({"verb": verb, **_short(answer)}, default=str))
         return answer
 
+    if isinstance(job, NumericsJob):
+        while "found" not in ask("next"):
+            pass
+        return 0
     if not isinstance(job, MeasureJob):
         ask("profile" if isinstance(job, ProfileJob) else "make")
         return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,27 +41,32 @@ _AS_GOOD_AS_INFINITE = 1e30
 
 
 class NumericsPerformer:
-    """Answers the single verb `make` with a Divergence."""
+    """Answers the single verb `next` with a part of the work done, the last time with `found`: a Divergence."""
 
     def __init__(self, job: NumericsJob) -> None:
         self._job = job
+        self._parts: Iterator[Divergence | None] | None = None
 
     def ask(self, verb: str, body: Mapping[str, Any], say: Say) -> Answer:
-        """Compare the outputs of the two as they are, then the tensors inside."""
-        if verb != "make":
+        """Compare the outputs of the two as they are, then the tensors inside, some at a time."""
+        if verb != "next":
             raise ValueError(f"a numerics job does not know the verb {verb!r}")
+        if self._parts is None:
+            self._parts = _divergence(self._job, say)
         with as_target_error(f"numerics of {self._job.cell.id}"):
-            found = _divergence(self._job, say)
-        answer: Answer = msgspec.to_builtins(found)
-        return answer
+            found = next(self._parts)
+        return {} if found is None else {"found": msgspec.to_builtins(found)}
 
 
-def _divergence(job: NumericsJob, say: Say) -> Divergence:
+def _divergence(job: NumericsJob, say: Say) -> Iterator[Divergence | None]:
+    """What was found, after a None for each part of the work that came before."""
     from bench.zoo.inputs import read_pool
 
     batches = read_pool(Path(job.pool_path))[:_BATCHES]
-    say("outputs")
+    say("outputs of the reference")
     expected = _outputs(job.reference, job.reference_artifact, batches)
+    yield None
+    say("outputs")
     actual = _outputs(job.cell, job.artifact, batches)
     outputs = tuple(_output_error(name, expected, actual, job.tolerance) for name in expected)
     found = Divergence(
@@ -73,15 +78,22 @@ def _divergence(job: NumericsJob, say: Say) -> Divergence:
         outputs=outputs,
     )
     if job.against_artifact is not None:
-        say("tensors")
-        found = _inside(job, job.against_artifact, batches, found)
-    return replace(found, words=divergence_words(found))
+        found = yield from _inside(job, job.against_artifact, batches, found, say)
+    yield replace(found, words=divergence_words(found))
 
 
-def _inside(job: NumericsJob, against: Artifact, batches: Sequence[Batch], found: Divergence) -> Divergence:
+def _inside(
+    job: NumericsJob, against: Artifact, batches: Sequence[Batch], found: Divergence, say: Say
+) -> Generator[None, None, Divergence]:
+    yield
+    say("tensors")
     theirs, own = _open(job, against), _open(job, job.artifact)
     pairs = match(theirs.graph, own.graph)
-    errors = list(_errors(pairs, theirs, own, batches, job.tolerance))
+    errors: list[TensorError] = []
+    for start in range(0, len(pairs), _AT_ONCE):
+        yield
+        say("tensors")
+        errors += _errors(pairs[start : start + _AT_ONCE], theirs, own, batches, job.tolerance)
     location = locate(own.graph, errors, own.outputs)
     return replace(
         found,
@@ -127,14 +139,12 @@ def _errors(
     pairs: Sequence[Pair], theirs: Tensors, own: Tensors, batches: Sequence[Batch], tolerance: Tolerance
 ) -> Iterator[TensorError]:
     """The error of each pair that holds numbers of one shape, in the order of the pairs."""
-    for start in range(0, len(pairs), _AT_ONCE):
-        some = pairs[start : start + _AT_ONCE]
-        expected = theirs.fetch([pair.reference for pair in some], batches)
-        actual = own.fetch([pair.variant for pair in some], batches)
-        for pair in some:
-            error = _error(pair, expected, actual, own.graph, tolerance)
-            if error is not None:
-                yield error
+    expected = theirs.fetch([pair.reference for pair in pairs], batches)
+    actual = own.fetch([pair.variant for pair in pairs], batches)
+    for pair in pairs:
+        error = _error(pair, expected, actual, own.graph, tolerance)
+        if error is not None:
+            yield error
 
 
 def _error(pair: Pair, expected: Values, actual: Values, graph: Graph, tolerance: Tolerance) -> TensorError | None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from bench.runner import profiling as looking
 from tests.cli.conftest import Bench, run_paths
 
 
@@ -56,13 +61,49 @@ def test_a_second_look_replaces_the_first(bench: Bench, matrix: Path, tmp_path: 
 def test_what_cannot_be_looked_at_is_said_with_what_can(bench: Bench, matrix: Path) -> None:
     bench("run", str(matrix), "--no-report")
     told = bench("profile", "m.nope")
-    assert (told.code, "names no cell" in told.err) == (2, True)
+    assert (told.code, "'m.nope' is no cell of run" in told.err) == (2, True)
     told = bench("profile", "m.plain", "--profiler", "torhc")
     assert (told.code, "did you mean 'torch'?" in told.err) == (2, True)
     told = bench("profile", "m.plain", "--profiler", "torch")
     assert (told.code, "m.plain" in told.err) == (2, True)
     told = bench("profile", "digits", "nope")
-    assert (told.code, "has no variant 'nope'" in told.err) == (2, True)
+    assert (told.code, "'nope' is no cell of" in told.err) == (2, True)
     assert bench("profile", "m.plain", "--runs", "0").code == 2
-    told = bench("profile", "m.plain", "--run", str(run_paths(Path("results"))[0]), "--results", "tiny.yaml/results")
-    assert (told.code, "cannot be made" in told.err) == (6, True)
+    assert bench("profile", "m.plain", "--deadline", "0").code == 2
+
+
+@pytest.mark.parametrize("option", ["--results", "--out"])
+@pytest.mark.parametrize(("place", "said"), [("tiny.yaml/below", "cannot be made"), ("r\udce9", "not valid UTF-8")])
+def test_a_place_that_cannot_hold_a_profile_is_said_up_front(
+    bench: Bench, matrix: Path, monkeypatch: pytest.MonkeyPatch, option: str, place: str, said: str
+) -> None:
+    monkeypatch.setattr(looking, "profile_cells", None)  # not reached
+    told = bench("profile", str(matrix), "plain", option, place)
+    assert (told.code, said in told.err, f": {option}" in told.err) == (6, True, True), told.err
+
+
+def test_variants_of_a_matrix_are_looked_at_with_a_changed_value(bench: Bench, matrix: Path, tmp_path: Path) -> None:
+    words = ["--set", "axes.batch=[3]", "--profiler", "cprofile", "--runs", "1", "--json"]
+    told = bench("profile", str(matrix), "m.plain", "--against", "twin", *words)
+    assert told.code == 0, told.err
+    cells = json.loads(told.out)["cells"]
+    assert [cell["cell_id"].split(".")[1] for cell in cells] == ["plain", "twin"]
+    assert all((tmp_path / "results" / "profiles" / cell["cell_id"]).is_dir() for cell in cells)
+
+
+def test_a_disk_that_is_full_is_no_bug(bench: Bench, matrix: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(looking, "write_files", full)
+    told = bench("profile", str(matrix), "plain", "--profiler", "cprofile", "--runs", "1")
+    assert (told.code, "what was seen cannot be written: No space left on device" in told.err) == (6, True), told.err
+    assert "next: free space there, or name another directory: --out" in told.err
+
+
+def test_a_look_may_take_as_long_as_its_three_phases_and_the_deadline_is_the_users_to_raise(
+    bench: Bench, matrix: Path
+) -> None:
+    told = bench("profile", str(matrix), "plain", "--profiler", "cprofile", "--runs", "100000", "--deadline", "1.5")
+    assert told.code == 3
+    assert "profile did not end within 4.5 s" in told.out

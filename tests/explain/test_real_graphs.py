@@ -43,6 +43,13 @@ def test_quantized_files_are_compared_through_their_renamed_tensors(tmp_path: Pa
     assert any("Conv, rounded" in sentence for sentence in found["static"]["words"])
 
 
+def test_no_question_asks_for_more_than_a_few_tensors(tmp_path: Path) -> None:
+    """A deadline holds for a question: one for a whole network would end large models that are well."""
+    found = call_isolated("tests.explain.real_graphs:diverge_onnx", directory=tmp_path, timeout_s=120)["same"]
+    assert found["phases"][:3] == ["outputs of the reference", "outputs", "tensors"]
+    assert found["phases"].count("tensors") == 1 + -(-found["compared"] // 32)
+
+
 def test_a_changed_constant_of_a_frozen_graph_is_the_first_tensor_that_differs(tmp_path: Path) -> None:
     found = call_isolated("tests.explain.real_graphs:diverge_frozen", directory=tmp_path, timeout_s=200)
     assert found["found"]["outputs"][0]["problem"]
