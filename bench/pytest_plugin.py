@@ -7,16 +7,23 @@ Registered as the pytest plug-in `deploybench`; without the option it costs an i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import glob
+import warnings
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import pytest
 
 from bench.core.behaviour import CHECKS, output_range
+from bench.core.errors import BenchError, Interrupted, MatrixError
 
 if TYPE_CHECKING:
-    from bench.core.behaviour import CheckResult
+    from _pytest._code.code import TerminalRepr, TracebackStyle
+
+    from bench.core.behaviour import CheckResult, OutputRange
     from bench.matrix import Matrix
     from bench.runner import VariantChecks
 
@@ -33,25 +40,51 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--bench-trust", action="append", default=[], metavar="PATH", help="a model that may run code")
 
 
+class BehaviourWarning(UserWarning):
+    """What a check found that is worth knowing and no fault."""
+
+
 def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Add one test for each check of each variant."""
-    for target in config.getoption("--bench-check"):
-        items.extend(_tests_of(target, session, config))
+    """Add one test for each check of each variant; UsageError for words that mean nothing."""
+    targets = config.getoption("--bench-check")
+    if targets:
+        items.extend(_tests(targets, session, config))
 
 
-def _tests_of(target: str, session: pytest.Session, config: pytest.Config) -> Iterator[pytest.Item]:
-    from bench.core.errors import BenchError, MatrixError
+def _tests(targets: Sequence[str], session: pytest.Session, config: pytest.Config) -> list[pytest.Item]:
+    from bench import runner
 
+    patterns: list[str] = config.getoption("--bench-variant")
     try:
-        matrix = _matrix(target, config)
+        matrices = [_matrix(target, config) for target in targets]
+        runner.require_variants(patterns, [cell.variant.name for matrix in matrices for cell in matrix.cells])
+        ranges = [output_range(text) for text in config.getoption("--bench-output-range")]
+        given = config.getoption("--bench-cases")
+        cases = Path(given).absolute() if given else None
+        if cases is not None:
+            runner.require_cases(cases)
     except BenchError as error:
         problems = error.problems if isinstance(error, MatrixError) else ()
-        raise pytest.UsageError(*problems, f"--bench-check {target}: {error.message} ({error.hint})") from error
-    checked = _Checked(matrix, config)
-    for model, variant in dict.fromkeys((cell.model.name, cell.variant.name) for cell in matrix.cells):
-        if checked.wants(variant):
-            for check in CHECKS:
-                yield BehaviourTest.of(session, checked, model, variant, check)
+        raise pytest.UsageError(*problems, _in_words(error)) from error
+    return [test for matrix in matrices for test in _tests_of(matrix, patterns, ranges, cases, session)]
+
+
+def _tests_of(
+    matrix: Matrix,
+    patterns: Sequence[str],
+    ranges: Sequence[OutputRange],
+    cases: Path | None,
+    session: pytest.Session,
+) -> Iterator[pytest.Item]:
+    chosen = {
+        (cell.model.name, cell.variant.name): None
+        for cell in matrix.cells
+        if not patterns or any(fnmatchcase(cell.variant.name, pattern) for pattern in patterns)
+    }
+    checked = _Checked(matrix, sorted({variant for _, variant in chosen}), ranges, cases)
+    for model, variant in chosen:
+        for check in CHECKS:
+            yield BehaviourTest.of(session, checked, model, variant, check)
 
 
 def _matrix(target: str, config: pytest.Config) -> Matrix:
@@ -64,35 +97,40 @@ def _matrix(target: str, config: pytest.Config) -> Matrix:
 
 
 class _Checked:
-    """The results of one model, made when the first of its tests runs."""
+    """The results of one model, made when the first of its tests runs; so is the error that ended the making."""
 
-    def __init__(self, matrix: Matrix, config: pytest.Config) -> None:
+    def __init__(
+        self, matrix: Matrix, variants: Sequence[str], ranges: Sequence[OutputRange], cases: Path | None
+    ) -> None:
         self._matrix = matrix
-        self._patterns: list[str] = config.getoption("--bench-variant")
-        self._cases: str = config.getoption("--bench-cases")
-        self._ranges: list[str] = config.getoption("--bench-output-range")
+        self._variants = variants
+        self._ranges = ranges
+        self._cases = cases
         self._found: dict[tuple[str, str], VariantChecks] | None = None
-
-    def wants(self, variant: str) -> bool:
-        from fnmatch import fnmatchcase
-
-        return not self._patterns or any(fnmatchcase(variant, pattern) for pattern in self._patterns)
+        self._error: Exception | None = None
+        self._raised_at: TracebackType | None = None
 
     def of(self, model: str, variant: str) -> VariantChecks:
         if self._found is None:
-            self._found = {(each.model, each.variant): each for each in self._make()}
+            self._found = {}
+            self._make_into(self._found)
+        if (model, variant) not in self._found and self._error is not None:
+            raise self._error.with_traceback(self._raised_at)  # else it would grow by each test
         return self._found[model, variant]
 
-    def _make(self) -> Iterator[VariantChecks]:
+    def _make_into(self, found: dict[tuple[str, str], VariantChecks]) -> None:
         from bench import runner
 
-        return runner.check_behaviour(
-            self._matrix,
-            runner.Silent(),
-            variants=self._patterns,
-            ranges=[output_range(text) for text in self._ranges],
-            cases=Path(self._cases) if self._cases else None,
-        )
+        variants = [glob.escape(name) for name in self._variants]
+        try:
+            for checks in runner.check_behaviour(
+                self._matrix, runner.Silent(), variants=variants, ranges=self._ranges, cases=self._cases
+            ):
+                found[checks.model, checks.variant] = checks
+        except Interrupted as error:
+            raise KeyboardInterrupt from error  # what pytest ends for
+        except Exception as error:  # noqa: BLE001  raised again by each test that it concerns
+            self._error, self._raised_at = error, error.__traceback__
 
 
 class BehaviourFailed(Exception):
@@ -116,25 +154,41 @@ class BehaviourTest(pytest.Item):
         """Pass, skip with the reason, warn, or fail in one line."""
         model, variant, check = self.wanted
         checks = self.checked.of(model, variant)
-        if checks.outcome is not None:
-            if checks.outcome.status == "skipped":
-                pytest.skip(checks.outcome.reason)
-            raise BehaviourFailed(f"{checks.outcome.status}: {checks.outcome.reason}")
-        self._judge(next((each for each in checks.results if each.check == check), None))
-
-    def _judge(self, result: CheckResult | None) -> None:
-        if result is None:
+        result = next((each for each in checks.results if each.check == check), None)
+        if result is not None:
+            self._judge(result)
+        elif checks.outcome is None:
             raise BehaviourFailed("not reached: the model could not be opened")
+        elif checks.outcome.status == "skipped":
+            pytest.skip(checks.outcome.reason)
+        else:
+            hint = f" (next: {checks.outcome.hint})" if checks.outcome.hint else ""
+            raise BehaviourFailed(f"{checks.outcome.status}: {checks.outcome.reason}{hint}")
+
+    def _judge(self, result: CheckResult) -> None:
         if result.status == "skipped":
             pytest.skip(result.text)
         if result.status == "failed":
             raise BehaviourFailed(result.text)
+        if result.status == "warned":
+            place, line, name = self.reportinfo()
+            warnings.warn_explicit(f"{name}: {result.text}", BehaviourWarning, str(place), line)
         self.add_report_section("call", f"{result.check}: {result.status}", result.text)
 
-    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
-        """What was found, in its own words."""
-        return str(excinfo.value)
+    def repr_failure(
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: TracebackStyle | None = None
+    ) -> str | TerminalRepr:
+        """What was found, in its own words; of an error that nobody raised on purpose, where it comes from."""
+        if isinstance(excinfo.value, BenchError):
+            return _in_words(excinfo.value)
+        if isinstance(excinfo.value, BehaviourFailed | BehaviourWarning):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Where pytest says the test stands."""
         return Path("bench check"), 0, self.name
+
+
+def _in_words(error: BenchError) -> str:
+    return f"{error.message} (next: {error.hint})" if error.hint else error.message
