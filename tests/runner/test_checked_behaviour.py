@@ -13,6 +13,7 @@ from bench.core.behaviour import CHECKS
 from bench.core.errors import HostError
 from bench.core.job import BehaviourJob
 from bench.runner.crew import Crew
+from bench.supervise import ChildError
 from tests.runner.conftest import null_matrix
 
 
@@ -40,6 +41,28 @@ def test_a_host_that_cannot_start_a_process_is_the_outcome_of_that_variant_alone
     assert not first.passed
     assert second.passed
     assert len(second.results) == len(CHECKS)
+
+
+def test_an_error_in_a_check_is_told_as_it_is_and_the_next_check_gets_a_process(
+    two: matrix.Matrix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = Crew.ask
+    remembered: list[str] = []
+
+    def ask_in_vain(self: Crew, child: Any, verb: str, body: Any = None, **options: Any) -> Any:
+        reply = ask(self, child, verb, body, **options)
+        remembered.extend([verb] if verb == "remember" else [])
+        is_vain = body == {"check": "known_cases"} or (verb == "remember" and len(remembered) == 2)
+        return ChildError(type="OSError", message="no space left") if is_vain else reply
+
+    monkeypatch.setattr(Crew, "ask", ask_in_vain)
+    first, second = (
+        {result.check: result for result in checks.results} for checks in runner.check_behaviour(two, runner.Silent())
+    )
+    assert first["known_cases"].text == "it ended in an error: no space left"
+    assert first["round_trip"].status == "passed"
+    said = "there are no answers to compare with: it ended in an error: no space left"
+    assert (second["round_trip"].status, second["round_trip"].text) == ("failed", said)
 
 
 def test_the_copy_of_a_variant_is_gone_when_its_checks_are_made(
