@@ -103,13 +103,19 @@ def check_behaviour(
 
 
 def _prepare(stage: Backstage, cell: Cell, reference: Cell) -> Prepared | Outcome:
-    """With neighbours where the model takes them: with ours, or as many as the matrix has."""
-    for batch in (_BATCH, cell.batch, 1):
-        of_size = replace(cell, batch=batch)
-        made = stage.workshop.prepare([(of_size, replace(reference, batch=batch))])[of_size.id]
+    """With neighbours where the model takes them; a model that fixes its batch is given batches of that size."""
+    for batch in (_BATCH, 1):
+        made = _of_size(stage, cell, reference, batch)
         if isinstance(made, Prepared):
-            return made
+            firsts = {spec.shape[0] for spec in made.artifact.inputs if spec.shape}
+            fixed = firsts.pop() if len(firsts) == 1 else batch
+            return _of_size(stage, cell, reference, fixed) if isinstance(fixed, int) and fixed != batch else made
     return made
+
+
+def _of_size(stage: Backstage, cell: Cell, reference: Cell, batch: int) -> Prepared | Outcome:
+    cell, reference = replace(cell, batch=batch), replace(reference, batch=batch)
+    return stage.workshop.prepare([(cell, reference)])[cell.id]
 
 
 def _require_samples(cases: Path, prepared: Prepared) -> None:

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench import matrix, runner
@@ -74,3 +75,27 @@ def test_the_copy_of_a_variant_is_gone_when_its_checks_are_made(
     for checks in runner.check_behaviour(two, runner.Silent()):
         assert checks.passed
         assert not [*place.glob("*/copy/*"), *place.glob("*/outputs/*")]
+
+
+@pytest.mark.slow
+def test_a_model_of_a_fixed_batch_is_checked_in_batches_of_its_own_with_the_users_inputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    monkeypatch.setenv("DEPLOYBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    helper = onnx.helper
+    values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [8, 3]) for name in ("x", "file")]
+    graph = helper.make_graph([helper.make_node("Sin", ["x"], ["file"])], "g", values[:1], values[1:])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), "m.onnx")
+    samples = np.random.default_rng(0).random((19, 3), dtype=np.float32)
+    np.savez("own.npz", x=samples)
+    np.savez("known.npz", x=samples, labels=samples.argmax(axis=1))
+    (checks,) = runner.check_behaviour(
+        matrix.matrix_for_model("m.onnx", inputs="own.npz"), runner.Silent(), variants=["onnx"], cases=Path("known.npz")
+    )
+    assert checks.passed, checks
+    told = {result.check: result for result in checks.results}
+    assert told["known_cases"].text == "all 19 known cases come out right"
+    assert told["batch_invariance"].status == "skipped"
+    assert told["round_trip"].status == "passed"
