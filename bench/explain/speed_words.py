@@ -66,8 +66,10 @@ def _coverage(found: Explanation) -> Iterator[str]:
     covered = format_percent(found.coverage_ratio)
     gross = found.gross_coverage_ratio or 0.0
     alone = f" (those that point its way alone {format_percent(gross)})"
-    netted = alone if gross - found.coverage_ratio > _WORTH_SAYING_RATIO else ""
-    if found.coverage_ratio < WANTED_COVERAGE_RATIO:
+    netted = alone if gross > max(0.0, found.coverage_ratio) + _WORTH_SAYING_RATIO else ""
+    if found.coverage_ratio < 0:
+        yield f"operators together differ the other way ({covered} of the gap{netted}): it lies outside of them"
+    elif found.coverage_ratio < WANTED_COVERAGE_RATIO:
         yield f"differences between operators cover {covered} of the gap{netted}: the rest is in none of them"
     elif found.coverage_ratio > _MOST_COVERAGE_RATIO:
         side_by_side = any(_runs_side_by_side(side) for side in (found.a, found.b))

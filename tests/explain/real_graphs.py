@@ -57,6 +57,24 @@ def convolutions(directory: Path, name: str, *, changed_weight: float = 0.0) -> 
     return _artifact("onnx", path, (IMAGE,), (SCORES,))
 
 
+def make_product(*, directory: Path) -> str:
+    """A product with a constant matrix, as MatMul: what MatMulNBits takes the place of."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    matrix = np.random.default_rng(3).normal(size=(256, 256)).astype("float32")
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "matrix"], ["y"], name="product")],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 256])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 256])],
+        [numpy_helper.from_array(matrix, "matrix")],
+    )
+    path = directory / "product.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10), path)
+    return str(path)
+
+
 def make_convolutions(directory: Path) -> str:
     """The path of the unchanged file."""
     return convolutions(directory, "convolutions.onnx").path

@@ -46,6 +46,11 @@ def test_kinds_that_cancel_each_other_cover_nothing() -> None:
     assert found.gross_coverage_ratio == pytest.approx(5)
 
 
+def test_operators_that_differ_the_other_way_cover_less_than_nothing() -> None:
+    told = words(FLOATS, subject("b", 7.0, op("Conv", 4.5)))
+    assert "operators together differ the other way (-100.0 % of the gap): it lies outside of them" in told
+
+
 def test_operators_are_scaled_to_the_timed_calls_and_profiling_is_named_as_the_cause_of_the_rest() -> None:
     eager = subject("eager", 10.0, op("conv2d", 60.0, count=50), op("relu", 7.0, count=50), profiled_ms=70.0,
                     runtime="torch")  # fmt: skip

@@ -72,6 +72,20 @@ def bench_explain(directory: Path, *words: str) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.parametrize(("level", "count"), [(4, 1), (1, 0)])
+def test_weights_of_few_bits_count_as_integers_only_where_the_file_says_so(
+    tmp_path: Path, level: int, count: int
+) -> None:
+    path = call_isolated("tests.explain.real_graphs:make_product", directory=tmp_path, timeout_s=60)
+    steps = f"[{{quantize_matmul: {{bits: 8, accuracy_level: {level}}}}}]"
+    variants = f"variants={{float: {{source: onnx, adapter: onnxruntime}}, nbits: {{source: onnx, steps: {steps}, "
+    tolerance = "adapter: onnxruntime, tolerance: {relative_error: null, cosine: 0.9, min_size_ratio: null}}}"
+    found = bench_explain(tmp_path, path, "float", "nbits", "--set", variants + tolerance)
+    assert [each["operator"] for each in found["b"]["operators"]] == ["MatMulNBits"]
+    assert found["b"]["tells_formats"]
+    assert found["b"]["integer"]["count"] == count
+
+
 def test_signed_convolutions_are_named_and_cover_the_gap(tmp_path: Path) -> None:
     path = call_isolated("tests.explain.real_graphs:make_convolutions", directory=tmp_path, timeout_s=60)
     found = bench_explain(tmp_path, path, "float", "signed", "--set", _VARIANTS)
