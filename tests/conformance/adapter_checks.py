@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.conformance.adapter_cases import CASES, batch_of
 BATCH = 3
 _BUSY_S = 0.3
 LARGE_BATCH = 512  # enough work for every runtime to use all of its threads
+COMPILED_BATCH = 4096  # compilers split work between threads from more on
 
 
 def build(*, directory: Path, names: Sequence[str]) -> dict[str, str]:
@@ -49,7 +51,8 @@ def facts(*, directory: Path, name: str, path: str, threads: int) -> dict[str, A
         **_answers(case, session),
         **_refusals(session),
     }
-    seen["cores_used"] = _cores_used(session.bind(batch_of(LARGE_BATCH)))
+    size = COMPILED_BATCH if case.threads_beside_main is None else LARGE_BATCH
+    seen |= _work(session.bind(batch_of(size)))
     seen["threads_of_run"] = _native_threads() - after_import
     session.close()
     session.close()
@@ -127,13 +130,26 @@ def _refusal(session: Any, batch: Any) -> str:
     return ""
 
 
-def _cores_used(call: Callable[[], Any]) -> float:
-    """CPU time over wall time, compilation aside."""
+def _work(call: Callable[[], Any]) -> dict[str, float]:
+    """CPU time over wall time, compilation aside, and the share of CPU time that was the busiest thread's: whatever
+    else runs on the machine takes from the first, and leaves the second."""
     call()
+    before = _cpu_ns_of_threads()
     wall, cpu = time.perf_counter(), time.process_time()
     while time.perf_counter() - wall < _BUSY_S:
         call()
-    return (time.process_time() - cpu) / (time.perf_counter() - wall)
+    cores_used = (time.process_time() - cpu) / (time.perf_counter() - wall)
+    used = [after - before.get(thread, 0) for thread, after in _cpu_ns_of_threads().items()]
+    return {"cores_used": cores_used, "busiest_thread_ratio": max(used) / sum(used)}
+
+
+def _cpu_ns_of_threads() -> dict[str, int]:
+    """CPU time of each native thread by its number, without those that end meanwhile."""
+    times = {}
+    for thread in Path("/proc/self/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            times[thread.name] = int((thread / "schedstat").read_text().split()[0])
+    return times
 
 
 def _native_threads() -> int:

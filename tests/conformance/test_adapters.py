@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -29,6 +30,7 @@ _FIRST_OF_EACH = {
     for name, case in reversed(CASES.items())
     if not case.unavailable and case.threads_beside_main is not None
 }
+_COMPILED = [name for name, case in CASES.items() if not case.unavailable and case.threads_beside_main is None]
 _UNAVAILABLE = [name for name, case in CASES.items() if case.unavailable]
 
 #: `import tensorflow` imports Keras, which writes its settings; nothing else may appear in the home directory.
@@ -144,6 +146,14 @@ def test_a_larger_budget_gives_larger_pools_and_no_more(look: Look, name: str) -
     expected = CASES[name].threads_beside_main
     assert expected is not None
     assert look(name, threads=3)["threads_of_run"] == expected(3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(_COMPILE_TIMEOUT_S)
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="one core cannot tell two threads from one")
+@pytest.mark.parametrize("name", _COMPILED)
+def test_a_larger_budget_shares_the_work_where_pools_cannot_be_counted(look: Look, name: str) -> None:
+    assert look(name, threads=2)["busiest_thread_ratio"] < 0.8 < look(name)["busiest_thread_ratio"]
 
 
 @pytest.mark.parametrize("name", _ALL)
