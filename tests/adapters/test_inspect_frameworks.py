@@ -34,7 +34,7 @@ def test_tensorflow_formats_tell_their_signature(tmp_path: Path) -> None:
         ],
         "keras": [
             [["k_right", "float32", WIDE, "k_right"], ["k_left", "float32", WIDE, "k_left"]],
-            [["product", "float32", WIDE, "product"], ["sum", "float32", NARROW, "sum"]],
+            [["k_total", "float32", NARROW, "k_total"], ["k_product", "float32", WIDE, "k_product"]],
         ],
     }
 
