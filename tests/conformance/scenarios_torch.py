@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,6 @@ from bench.core import plugins
 from bench.core.artifact import Artifact, TensorSpec
 from bench.core.contracts import StepResult
 from bench.core.errors import ExecutionUnavailable, StepFailed, TargetError
-from bench.formats.torch_inductor import private_cache
 from tests.conformance import step_sources
 
 FEATURES = TensorSpec(name="features", dtype="float32", shape=("batch", 8))
@@ -112,13 +112,20 @@ def a_quantized_program_is_opened_compiled_or_not(directory: Path) -> None:
     quantized = apply("quantize_pt2e", source, directory)
     batch = {"image": np.random.default_rng(0).random((3, 3, 12, 12), dtype=np.float32)}
     plain = opened("torch", quantized)
-    with private_cache(directory / "cache"):  # a worker's directory for temporary files goes with it; this one stays
-        frozen = opened("torch", quantized, compile="freezing")
-        expected, answer = plain.run(batch)["scores"], frozen.run(batch)["scores"]
+    frozen = opened("torch", quantized, compile="freezing")
+    expected, answer = plain.run(batch)["scores"], frozen.run(batch)["scores"]
     assert float(np.abs(answer - expected).max() / np.abs(expected).max()) < 0.05
     assert plain.compile_s is None
     assert frozen.compile_s > 0.1
     assert frozen.provider == "cpu, torch.compile freezing"
+    _remove_the_compilers_cache()
+
+
+def _remove_the_compilers_cache() -> None:
+    """It lies among the temporary files, which in a worker end with the process."""
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    shutil.rmtree(default_cache_dir())
 
 
 def a_quantized_program_is_compiled_to_8_bit_kernels(directory: Path) -> None:
