@@ -235,7 +235,7 @@ _INTEGER_OPERATOR = re.compile(
 )
 _INTEGER_KERNEL = re.compile(r"(^|[_ ])(u8|s8|i8|int8|uint8|u8s8|s8s8)($|[_ ,])", re.IGNORECASE)
 #: As XNNPACK and PyTorch write element types that come with a scale.
-_SCALED_TYPES = frozenset({"qd8", "qdu8", "qs8", "qu8", "qint8", "quint8"})
+_SCALED_TYPES = frozenset({"qc8", "qd8", "qdu8", "qs8", "qu8", "qint8", "quint8"})
 _C_TYPES = {"unsigned char": "uint8", "signed char": "int8"}  # as torch.profiler writes them
 _INTEGER_TYPES = _SCALED_TYPES | {"int8", "uint8", "i8", "u8", "s8", "int4", "uint4"}
 _COMPUTING: frozenset[Kind] = frozenset(

@@ -257,6 +257,7 @@ def test_operators_of_every_runtime_have_a_kind(runtime: str, operator: str, kin
         ("onnxruntime", op("MatMulNBits", 1, kernel="CPU, float32"), False),
         ("litert", op("CONV_2D", 1, dtype="int8"), True),
         ("litert", op("Convolution", 1, dtype="qd8, f32, qc8w"), True),
+        ("litert", op("Convolution", 1, kernel="XNNPACK (NHWC, QC8) IGEMM", dtype="qc8"), True),
         ("litert", op("Convolution", 1, dtype="qdu8, f32, qc8w", kernel="XNNPACK (NHWC, QDU8, F32, QC8W) IGEMM"), True),
         ("litert", op("Convolution", 1, dtype="f32, qc8w", kernel="XNNPACK (NHWC, F32, QC8W) IGEMM"), False),
         ("onnxruntime", op("Reshape", 1, dtype="uint8"), False),
