@@ -10,6 +10,8 @@ from .row import Row, accuracy_change, worst
 
 #: Less of a resource than this share of what the taken variant needs is worth a mention.
 _CLEARLY_LESS_RATIO = 0.95
+#: A smaller gain is real and still not worth another build, least of all one that loses answers.
+_LEAST_SPEED_UP = 1.05
 #: Cosines that read the same are the same: further digits are noise of the arithmetic.
 _COSINE_DECIMALS = 4
 
@@ -39,11 +41,12 @@ class Decision:
 def decide(rows: Sequence[Row]) -> Decision:
     """The same answer for the same rows in any order.
 
-    Only a cell that is ok and decidedly faster can be shipped. Of those whose interval reaches that of the fastest, the
-    one that loses least of the answers is taken, then the smallest file, then the faster one, then by name.
+    Only a cell that is ok, and decidedly faster by 5 % or more, can be shipped. Of those whose interval reaches that
+    of the fastest, the one that loses least of the answers is taken, then the smallest file, then the faster one, then
+    by name.
     """
     reference = next((row for row in rows if row.record.is_reference), None)
-    contenders = _fastest([row for row in rows if row.standing == "faster" and row.ratio.value is not None])
+    contenders = _fastest([row for row in rows if row.standing == "faster" and _is_worth_it(row)])
     by_labels = has_labels(rows)
     ship = min(
         contenders, key=lambda row: (_loss(row, by_labels=by_labels), row.size_bytes or inf, *_speed(row)), default=None
@@ -61,6 +64,10 @@ def decide(rows: Sequence[Row]) -> Decision:
 def has_labels(rows: Sequence[Row]) -> bool:
     """Whether some row was judged by labelled samples."""
     return any(row.record.accuracy is not None for row in rows)
+
+
+def _is_worth_it(row: Row) -> bool:
+    return row.ratio.value is not None and 1 / row.ratio.value >= _LEAST_SPEED_UP
 
 
 def _fastest(faster: Sequence[Row]) -> list[Row]:

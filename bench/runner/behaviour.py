@@ -13,7 +13,7 @@ import msgspec
 from bench.core.artifact import Artifact
 from bench.core.behaviour import CHECKS, CheckResult, OutputRange
 from bench.core.cell import Cell
-from bench.core.errors import BenchError, HostError, Interrupted, MatrixError
+from bench.core.errors import BenchError, ExecutionUnavailable, HostError, Interrupted, MatrixError
 from bench.core.job import BehaviourJob
 from bench.core.results import Outcome
 from bench.matrix import Matrix
@@ -194,7 +194,10 @@ class _Inspection:
         if isinstance(reply, Answer):
             return child, ""
         self._stage.crew.dismiss([child])
-        return None, outcome_of(reply).reason
+        outcome = outcome_of(reply)
+        if outcome.status == "skipped":  # whole, but nothing here executes it: no fault of the variant
+            raise ExecutionUnavailable(outcome.reason, hint=outcome.hint)
+        return None, outcome.reason
 
     def _check(self, child: Child, check: str) -> tuple[CheckResult, bool]:
         """The result, and whether the process can be asked for another."""

@@ -161,8 +161,13 @@ def outcome_of(reply: ChildError | Death) -> Outcome:
 
 def outcome_of_error(error: BenchError, *, phase: str) -> Outcome:
     """An error of our own while a cell was in hand, as the cell's outcome."""
+    status: Status = "failed"
+    if isinstance(error, RefusedError):
+        status = "refused"
+    elif isinstance(error, ExecutionUnavailable):
+        status = "skipped"
     return Outcome(
-        status="refused" if isinstance(error, RefusedError) else "failed",
+        status=status,
         reason=error.message,
         hint=error.hint or "",
         culprit=error.culprit,

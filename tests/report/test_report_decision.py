@@ -174,7 +174,7 @@ def test_the_reference_that_stays_is_said_with_the_closest_and_what_is_smaller()
 
     assert said.take == "KEEP keras"
     assert said.sentence == (
-        "keep keras: nothing is decidedly faster; closest is int8, 1.03x as fast [1.02–1.04], inconclusive"
+        "keep keras: nothing is decidedly faster by 5 %; closest is int8, 1.03x as fast [1.02–1.04], inconclusive"
     )
     assert said.also == (
         "smallest and least memory: int8 (250 kB, 80 MB of memory, 1.03x as fast, inconclusive, -1.2 points)",
@@ -203,3 +203,10 @@ def test_size_and_time_of_building_are_known_where_only_the_artifact_is() -> Non
     found = Row(record=skipped, tolerance=None, has_sound_reference=True)
 
     assert (found.size_bytes, found.build_s) == (1_100_000, 9.75)
+
+
+def test_a_real_gain_below_five_percent_is_not_worth_another_build() -> None:
+    decision = decide([row(), row("barely", 0.976), row("slower", 1.2, verdict="changed")])
+
+    assert decision.ship is None
+    assert "by 5 %" in headline(section([row(), row("barely", 0.976)])).sentence

@@ -95,7 +95,7 @@ def test_verdicts_come_first_and_every_variant_has_one(page: Page) -> None:
     assert headings == expected
     said = r"ship onnx-int8: 2\.\d+x as fast as torch \[\S+\] , 3\.97x smaller, cosine 0\.9870 \(no labels: judged by"
     assert re.search(said, page.text)
-    assert "keep saved_model: nothing is decidedly faster; closest is frozen, " in page.text
+    assert "keep saved_model: nothing is decidedly faster by 5 %; closest is frozen, " in page.text
     assert len([1 for attributes in page.all("span") if attributes.get("class", "").startswith("mark ")]) >= 2 * 19
 
 

@@ -89,7 +89,7 @@ def test_the_reference_stays_when_nothing_is_decidedly_faster(tmp_path: Path) ->
     text = table(write_run(tmp_path, records).path)
 
     assert "KEEP keras" in text
-    assert "keep keras: nothing is decidedly faster; closest is even, 1.01x as fast [0.99–1.03], same" in text
+    assert "keep keras: nothing is decidedly faster by 5 %; closest is even, 1.01x as fast [0.99–1.03], same" in text
     assert ", best" not in text
 
 
