@@ -62,10 +62,19 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadPlan:
-    """How calls arrive; in process the only load is a closed loop of one caller."""
+    """How requests arrive; in process the only load is a closed loop of one caller.
 
-    kind: Literal["closed"] = "closed"
+    An open load has a rate of its own, or as `load_ratio` a share of the most that the server can do in a closed loop.
+    `burst_size` requests arrive at once in bursts; a ramp ends at `end_rate_per_s`; a trace is a file of arrival times.
+    """
+
+    kind: Literal["closed", "poisson", "constant", "burst", "ramp", "trace"] = "closed"
     concurrency: int = 1
+    rate_per_s: float | None = None
+    load_ratio: float | None = None
+    burst_size: int | None = None
+    end_rate_per_s: float | None = None
+    trace_path: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +96,7 @@ class Cell:
     model: ModelRef
     variant: Variant
     topology: str = "direct"
+    topology_options: Options = ()
     limits: Limits = field(default_factory=Limits)
     load: LoadPlan = field(default_factory=LoadPlan)
     batch: int = 1
@@ -110,7 +120,8 @@ class Cell:
 
 
 def _readable_id(cell: Cell, *names: str) -> str:
-    parts = [*names, cell.topology, f"b{cell.batch}", f"t{cell.limits.threads}"]
+    chosen = (str(value) for _, value in cell.topology_options)
+    parts = [*names, "-".join((cell.topology, *chosen)), f"b{cell.batch}", f"t{cell.limits.threads}"]
     parts += [f"{dimension.name}{'-'.join(map(str, dimension.values))}" for dimension in cell.dimensions]
     words = ".".join(slug(part)[:_ID_PART_CHARS] for part in parts)
     return f"{slug(words)}.{digest(_identity(cell), length=_ID_HASH_CHARS)}"
@@ -128,7 +139,21 @@ def _identity(cell: Cell) -> dict[str, Any]:
         model["examples_path"] = PurePath(examples_path).name
     if cell.model.kind == "path":
         model["location"] = PurePath(model["location"]).name
+    _drop_later_words(identity)
     return identity
+
+
+def _drop_later_words(identity: dict[str, Any]) -> None:
+    """Fields that came after the first records, where they say nothing: an id must not change for a cell without."""
+    if not identity["topology_options"]:
+        del identity["topology_options"]
+    load = identity["load"]
+    for name in ("rate_per_s", "load_ratio", "burst_size", "end_rate_per_s"):
+        if load[name] is None:
+            del load[name]
+    trace_path = load.pop("trace_path")
+    if trace_path:
+        load["trace_path"] = PurePath(trace_path).name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,3 +205,25 @@ class Measurement:
     phase_deadline_s: float = 120.0
     seed: int = 0
     input_pool: int = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Serving:
+    """How served cells are measured; the meaning of each number is in docs/reference/measurement.md.
+
+    `requests` at the cell's own load and `curve_requests` at each share of `curve_ratios` are bought as far as
+    `point_max_s` reaches. `slo_ms` is the goal for p99, None when there is none.
+    """
+
+    slo_ms: float | None = None
+    error_budget_ratio: float = 0.0
+    requests: int = 5000
+    curve_ratios: tuple[float, ...] = (0.3, 0.6, 0.9)
+    curve_requests: int = 1000
+    point_max_s: float = 120.0
+    warm_up_s: float = 1.0
+    zero_load_s: float = 2.0
+    saturation_step_s: float = 1.0
+    max_concurrency: int = 32
+    timeout_s: float = 10.0
+    start_deadline_s: float = 120.0

@@ -11,14 +11,17 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
-from bench.core.cell import Cell, Dimension, Group, Limits, Variant
+from bench.core.cell import Cell, Dimension, Group, Limits, LoadPlan, Variant
 
+from .loads import IN_PROCESS, USUAL, load_plan
 from .problems import Finding, KeyPath, Problems, show_value
 from .resolve import ResolvedModel
 from .schema import AxesSection, MatrixFile, RuleSection
 from .shapes import dimension_values, several
+from .topologies import TopologyChoice, choices
 
 MAX_CELLS = 100_000
 
@@ -29,12 +32,14 @@ Axes = Mapping[str, tuple[Any, ...]]
 Point = tuple[Any, ...]
 
 
-def expand(matrix: MatrixFile, models: Sequence[ResolvedModel], problems: Problems) -> tuple[Group, ...]:
+def expand(
+    matrix: MatrixFile, models: Sequence[ResolvedModel], directory: Path, problems: Problems
+) -> tuple[Group, ...]:
     """All groups in the order of the file; each holds its model's reference. Nothing is built when `problems` grow:
     too many cells, a rule that matches nothing, a reference that was left out."""
-    includes = [_Rule(("include", index), rule) for index, rule in enumerate(matrix.include)]
-    excludes = [_Rule(("exclude", index), rule) for index, rule in enumerate(matrix.exclude)]
-    axes = _axes_of(matrix.axes)
+    includes = [_Rule(("include", index), rule, directory) for index, rule in enumerate(matrix.include)]
+    excludes = [_Rule(("exclude", index), rule, directory) for index, rule in enumerate(matrix.exclude)]
+    axes = _axes_of(matrix.axes, directory)
     parts = [part for model in models for part in _parts(model, axes, includes)]
     _refuse_too_many(parts, problems)
     _refuse_idle(includes, models, problems)
@@ -67,10 +72,10 @@ class _Part:
 class _Rule:
     """One entry of include or exclude; `used` tells whether it ever matched."""
 
-    def __init__(self, place: KeyPath, section: RuleSection) -> None:
+    def __init__(self, place: KeyPath, section: RuleSection, directory: Path) -> None:
         self.place = place
         self.section = section
-        self.axes = _axes_of_rule(section)
+        self.axes = _axes_of_rule(section, directory)
         self.used = False
 
     def variants_of(self, model: ResolvedModel) -> tuple[Variant, ...]:
@@ -81,18 +86,44 @@ class _Rule:
 
     def holds_at(self, point: Mapping[str, Any]) -> bool:
         """Whether every axis of the rule has one of its values at `point`."""
-        return all(axis in point and point[axis] in values for axis, values in self.axes.items())
+        return all(axis in point and _is_among(point[axis], values) for axis, values in self.axes.items())
 
 
-def _axes_of(section: AxesSection) -> dict[str, tuple[Any, ...]]:
-    axes: dict[str, tuple[Any, ...]] = {name: several(values) for name, values in section if name != "cpu_ids"}
+def _is_among(value: Any, values: tuple[Any, ...]) -> bool:
+    if isinstance(value, TopologyChoice):
+        return any(named.covers(value) for named in values)
+    return value in values
+
+
+#: Axes whose values are not what stands in the file.
+_TRANSLATED = frozenset({"cpu_ids", "topology", "load"})
+
+
+def _axes_of(section: AxesSection, directory: Path) -> dict[str, tuple[Any, ...]]:
+    axes: dict[str, tuple[Any, ...]] = {name: several(values) for name, values in section if name not in _TRANSLATED}
+    axes["topology"] = _topologies(section.topology)
+    axes["load"] = (None,) if section.load is None else _loads(section.load, directory)
     axes["cpu_ids"] = tuple(dict.fromkeys(None if ids is None else tuple(sorted(set(ids))) for ids in section.cpu_ids))
     return axes
 
 
-def _axes_of_rule(section: RuleSection) -> dict[str, tuple[Any, ...]]:
-    given = {name: getattr(section, name) for name in AxesSection.model_fields if name != "cpu_ids"}
+def _topologies(items: Any) -> tuple[TopologyChoice, ...]:
+    listed = items if isinstance(items, tuple) else (items,)
+    return tuple(dict.fromkeys(choice for item in listed for choice in choices(item)))
+
+
+def _loads(items: Any, directory: Path) -> tuple[LoadPlan, ...]:
+    listed = items if isinstance(items, tuple) else (items,)
+    return tuple(dict.fromkeys(load_plan(item, directory) for item in listed))
+
+
+def _axes_of_rule(section: RuleSection, directory: Path) -> dict[str, tuple[Any, ...]]:
+    given = {name: getattr(section, name) for name in AxesSection.model_fields if name not in _TRANSLATED}
     axes: dict[str, tuple[Any, ...]] = {name: several(value) for name, value in given.items() if value is not None}
+    if section.topology is not None:
+        axes["topology"] = _topologies(section.topology)
+    if section.load is not None:
+        axes["load"] = _loads(section.load, directory)
     if section.cpu_ids is not None:
         axes["cpu_ids"] = (tuple(sorted(set(section.cpu_ids))),)
     for name, value in section.dimensions.items():
@@ -164,7 +195,7 @@ class _Expansion:
         relevant = [(rule, names) for rule, names in by_rule if names]
         names = tuple(part.axes)
         for values in itertools.product(*part.axes.values()):
-            point = dict(zip(names, values, strict=True))
+            point = _with_its_load(dict(zip(names, values, strict=True)))
             here = [(rule, excluded) for rule, excluded in relevant if rule.holds_at(point)]
             self._add_point(part, point, here)
 
@@ -197,6 +228,13 @@ class _Expansion:
         return tuple(draft.group() for draft in self._groups.values())
 
 
+def _with_its_load(point: dict[str, Any]) -> dict[str, Any]:
+    """In process there is one kind of load, so that all loads of the matrix are one point there."""
+    if point["topology"].is_in_process:
+        return {**point, "load": IN_PROCESS}
+    return {**point, "load": USUAL} if point["load"] is None else point
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Draft:
     """A group whose cells are not built yet."""
@@ -220,7 +258,9 @@ class _Draft:
             variant.name: Cell(
                 model=self.model.ref,
                 variant=variant,
-                topology=point["topology"],
+                topology=point["topology"].name,
+                topology_options=point["topology"].options,
+                load=point["load"],
                 limits=limits,
                 batch=point["batch"],
                 dimensions=dimensions,

@@ -12,7 +12,7 @@ import msgspec
 
 from bench.core import plugins
 from bench.core.canonical import digest
-from bench.core.cell import Group, Measurement, Tolerance
+from bench.core.cell import Group, Measurement, Serving, Tolerance
 from bench.core.errors import MatrixError
 from bench.formats.detect import detect_format, split_callable
 
@@ -40,6 +40,16 @@ QUICK: Mapping[str, float] = {
     "warm_up_max_s": 2.0,
     "budget_s": 60.0,
     "input_pool": 4,
+}
+#: The same for cells behind a server.
+QUICK_SERVING: Mapping[str, float] = {
+    "requests": 300,
+    "curve_requests": 100,
+    "point_max_s": 5.0,
+    "warm_up_s": 0.3,
+    "zero_load_s": 0.5,
+    "saturation_step_s": 0.3,
+    "max_concurrency": 8,
 }
 _FROM_TEXT = "<matrix>"
 
@@ -138,10 +148,10 @@ class _Loader:
         trusted = frozenset(absolute(location, Path.cwd()) for location in self._words.trusted)
         models = resolve_models(checked, self._directory, trusted, self._problems)
         self._problems.raise_if_any()
-        groups = expand(checked, models, self._problems)
+        groups = expand(checked, models, self._directory, self._problems)
         self._problems.raise_if_any()
         groups = select(groups, self._words.only)
-        measurement = self._measurement(checked)
+        measurement, serving = self._measurement(checked), self._serving(checked)
         tolerances = _tolerances(groups, models)
         name = checked.name or (path.stem if path is not None else "matrix")
         return Matrix(
@@ -150,19 +160,24 @@ class _Loader:
             text=text,
             groups=groups,
             measurement=measurement,
+            serving=serving,
             tolerances=tolerances,
-            resolved=_resolved(name, self._data, checked, models, measurement, self._words),
-            digest=_digest(groups, measurement, tolerances),
+            resolved=_resolved(name, self._data, checked, models, (measurement, serving), self._words),
+            digest=_digest(groups, measurement, serving, tolerances),
         )
 
     def _measurement(self, checked: MatrixFile) -> Measurement:
-        wanted = checked.measurement.model_dump()
-        if self._words.quick:
-            for name, most in QUICK.items():
-                was_set = self._source.override_around(("measurement", name)) == ("measurement", name)
-                if not was_set:
-                    wanted[name] = most if wanted[name] is None else min(wanted[name], most)
-        return Measurement(**wanted)
+        return Measurement(**self._bought("measurement", checked.measurement.model_dump(), QUICK))
+
+    def _serving(self, checked: MatrixFile) -> Serving:
+        return Serving(**self._bought("serving", checked.serving.model_dump(), QUICK_SERVING))
+
+    def _bought(self, section: str, wanted: dict[str, Any], quick: Mapping[str, float]) -> dict[str, Any]:
+        """The settings of a section; with `--quick` at most so much, unless `--set` says otherwise."""
+        for name, most in quick.items() if self._words.quick else ():
+            if self._source.override_around((section, name)) != (section, name):
+                wanted[name] = most if wanted[name] is None else min(wanted[name], most)
+        return wanted
 
 
 def _tolerances(groups: Sequence[Group], models: Sequence[ResolvedModel]) -> dict[tuple[str, str], Tolerance]:
@@ -176,10 +191,11 @@ def _resolved(
     data: Mapping[str, Any],
     checked: MatrixFile,
     models: Sequence[ResolvedModel],
-    measurement: Measurement,
+    bought: tuple[Measurement, Serving],
     words: _Words,
 ) -> dict[str, Any]:
     """The whole matrix as JSON data, with every default spelled out."""
+    measurement, serving = bought
     parts = {
         "schema": checked.schema_version,
         "name": name,
@@ -190,6 +206,7 @@ def _resolved(
         "only": words.only,
         "quick": words.quick,
         "measurement": measurement,
+        "serving": serving,
     }
     resolved: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(parts))
     return resolved
@@ -207,11 +224,17 @@ def _resolved_model(model: ResolvedModel) -> dict[str, Any]:
     }
 
 
-def _digest(groups: Sequence[Group], measurement: Measurement, tolerances: Mapping[tuple[str, str], Tolerance]) -> str:
+def _digest(
+    groups: Sequence[Group],
+    measurement: Measurement,
+    serving: Serving,
+    tolerances: Mapping[tuple[str, str], Tolerance],
+) -> str:
     return digest(
         {
             "cells": sorted([cell.id, group.reference_id] for group in groups for cell in group.cells),
             "measurement": asdict(measurement),
+            "serving": asdict(serving),
             "tolerances": sorted(
                 [*pair, *(getattr(tolerance, each.name) for each in fields(tolerance))]
                 for pair, tolerance in tolerances.items()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.core.cell import Cell, Group, Measurement, Tolerance
+from bench.core.cell import Cell, Group, Measurement, Serving, Tolerance
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +24,7 @@ class Matrix:
     text: str
     groups: tuple[Group, ...]
     measurement: Measurement
+    serving: Serving
     tolerances: Mapping[tuple[str, str], Tolerance]  # (model name, variant name) -> tolerance
     resolved: Mapping[str, Any]
     digest: str

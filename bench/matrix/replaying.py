@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from bench.core.canonical import digest
-from bench.core.cell import Cell, Group, Measurement, Tolerance
+from bench.core.cell import Cell, Group, Measurement, Serving, Tolerance
 from bench.core.errors import StoreError
 
 from .locations import absolute, is_trusted
@@ -29,6 +29,7 @@ def replay_matrix(
     cells = tuple(_retrusted(each, today) for each in dict.fromkeys((reference or cell, cell)))
     try:
         measurement = msgspec.convert(resolved["measurement"], Measurement)
+        serving = msgspec.convert(resolved.get("serving", {}), Serving)  # absent in runs from before there were servers
         variants = resolved["models"][cell.model.name]["variants"]
         tolerances = {
             (each.model.name, each.variant.name): msgspec.convert(variants[each.variant.name]["tolerance"], Tolerance)
@@ -37,13 +38,14 @@ def replay_matrix(
     except (KeyError, TypeError, msgspec.ValidationError) as error:
         raise StoreError(f"run.json does not describe {cell.id}: {error}", hint="bench doctor") from error
     name = f"replay of {cell.model.name}.{cell.variant.name}"
-    plain = {"replay": [asdict(each) for each in cells], "measurement": asdict(measurement)}
+    plain = {"replay": [asdict(each) for each in cells], "measurement": asdict(measurement), "serving": asdict(serving)}
     return Matrix(
         name=name,
         path=None,
         text=json.dumps(plain, ensure_ascii=False, indent=1, default=list),
         groups=(Group(id=cells[0].group_id, cells=cells, reference_id=cells[0].id),),
         measurement=measurement,
+        serving=serving,
         tolerances=tolerances,
         resolved={**resolved, "name": name, "only": [each.id for each in cells]},
         digest=digest(msgspec.to_builtins(plain)),

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, model_validator
 
-from bench.core.cell import Measurement, Tolerance
+from bench.core.cell import Measurement, Serving, Tolerance
 
 from .checks import check_chain, check_options
+from .loads import LoadRatio, LoadWords
 from .locations import absolute, check_inputs, check_model
 from .problems import Finding, show_value
 from .shapes import (
@@ -22,12 +23,13 @@ from .shapes import (
     OneOrMore,
     Section,
     StepWords,
-    TopologyName,
     refuse,
     words,
 )
+from .topologies import TopologyWords
 
 _USUAL = Measurement()
+_USUAL_SERVING = Serving()
 _USUAL_TOLERANCE = Tolerance()
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -98,6 +100,35 @@ class MeasurementSection(Section):
             ]
         )
         return self
+
+
+class ServingSection(Section):
+    """How cells behind a server are measured."""
+
+    slo_ms: Annotated[float, Field(gt=0)] | None = _USUAL_SERVING.slo_ms
+    """Goal for the p99 of latency, from the planned time."""
+    error_budget_ratio: Ratio = _USUAL_SERVING.error_budget_ratio
+    """Share of requests that may fail."""
+    requests: Count = _USUAL_SERVING.requests
+    """Requests at the cell's own load; p99 needs thousands."""
+    curve_ratios: tuple[LoadRatio, ...] = _USUAL_SERVING.curve_ratios
+    """Further loads for the curve of latency over rate, as shares of the most that the server can do."""
+    curve_requests: Count = _USUAL_SERVING.curve_requests
+    """Requests at each of them."""
+    point_max_s: Annotated[float, Field(gt=0, le=86_400)] = _USUAL_SERVING.point_max_s
+    """Longest that one load is kept up, however few requests that are."""
+    warm_up_s: Seconds = _USUAL_SERVING.warm_up_s
+    """Closed loop before anything is measured."""
+    zero_load_s: Annotated[float, Field(gt=0, le=3600)] = _USUAL_SERVING.zero_load_s
+    """One caller alone: the latency without any queue."""
+    saturation_step_s: Annotated[float, Field(gt=0, le=3600)] = _USUAL_SERVING.saturation_step_s
+    """Closed loop at 2, 4, 8 ... callers: the most that the server can do."""
+    max_concurrency: Count = _USUAL_SERVING.max_concurrency
+    """Most callers of that closed loop."""
+    timeout_s: Annotated[float, Field(gt=0, le=3600)] = _USUAL_SERVING.timeout_s
+    """A request that takes longer has failed."""
+    start_deadline_s: Annotated[float, Field(gt=0, le=86_400)] = _USUAL_SERVING.start_deadline_s
+    """Longest that a server may take to be ready."""
 
 
 def _tag_of_source(value: Any) -> str | None:
@@ -253,8 +284,10 @@ class AxesSection(Section):
     """Samples per call."""
     threads: Annotated[tuple[Count, ...], Field(min_length=1)] = (1,)
     """Size of every thread pool of the runtime."""
-    topology: Annotated[tuple[TopologyName, ...], Field(min_length=1)] = ("direct",)
-    """How the model is reached."""
+    topology: Annotated[tuple[TopologyWords, ...], Field(min_length=1)] = ("direct",)
+    """How the model is reached: a name, or a name with options, of which each may be a list of alternatives."""
+    load: Annotated[tuple[LoadWords, ...], Field(min_length=1)] | None = None
+    """How requests arrive at servers; Poisson at half of what each can do when absent. In process: one caller."""
     cpu_ids: Annotated[tuple[CpuIds | None, ...], Field(min_length=1)] = (None,)
     """Sets of cores the model may use, such as [[0], [0, 1]]."""
     cpu_quota_cores: Annotated[tuple[Cores | None, ...], Field(min_length=1)] = (None,)
@@ -272,7 +305,9 @@ class RuleSection(Section):
     """Pattern on the variant's name, such as onnx*."""
     batch: OneOrMore[Count] | None = None
     threads: OneOrMore[Count] | None = None
-    topology: OneOrMore[TopologyName] | None = None
+    topology: OneOrMore[TopologyWords] | None = None
+    """A topology; with options, only where they are the same."""
+    load: OneOrMore[LoadWords] | None = None
     cpu_ids: CpuIds | None = None
     cpu_quota_cores: OneOrMore[Cores] | None = None
     memory_limit_mib: OneOrMore[Mib] | None = None
@@ -306,6 +341,8 @@ class MatrixFile(Section):
     """Cells to leave out."""
     measurement: MeasurementSection = MeasurementSection()
     """How much measuring to buy."""
+    serving: ServingSection = ServingSection()
+    """How cells behind a server are measured."""
 
 
 def schema() -> dict[str, Any]:

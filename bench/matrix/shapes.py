@@ -68,35 +68,31 @@ def _check_words(kind: str) -> Callable[[Any, ValidationInfo], Any]:
     def check(item: Any, info: ValidationInfo) -> Any:
         if info.context is not None:
             name, options = words(item)
-            findings = check_name(kind, name) or check_options(kind, name, options)
-            if not isinstance(item, str):
-                findings = [replace(f, at=(name, *f.at), at_key=f.at_key or not f.at) for f in findings]
-            refuse(findings)
+            refuse(prefixed(item, check_name(kind, name) or check_options(kind, name, options)))
         return item
 
     return check
+
+
+def prefixed(item: str | Mapping[str, Any], findings: list[Finding]) -> list[Finding]:
+    """Findings about a plug-in's name or options, seen from the item that names it."""
+    if isinstance(item, str):
+        return findings
+    name, _ = words(item)
+    return [replace(f, at=(name, *f.at), at_key=f.at_key or not f.at) for f in findings]
 
 
 def _tag_of_words(value: Any) -> str | None:
     return "<name>" if isinstance(value, str) else "<options>" if isinstance(value, dict) and len(value) == 1 else None
 
 
-_Words = Annotated[
+PluginWords = Annotated[
     Annotated[str, Tag("<name>")]
     | Annotated[dict[str, dict[str, Any]], Tag("<options>"), Field(min_length=1, max_length=1)],
     _one_of(_tag_of_words, "a name, or one name with its options: {name: {option: value}}"),
 ]
-StepWords = Annotated[_Words, AfterValidator(_check_words("steps"))]
-AdapterWords = Annotated[_Words, AfterValidator(_check_words("adapters"))]
-
-
-def _check_topology(name: str, info: ValidationInfo) -> str:
-    if info.context is not None:
-        refuse(check_name("topologies", name))
-    return name
-
-
-TopologyName = Annotated[str, AfterValidator(_check_topology)]
+StepWords = Annotated[PluginWords, AfterValidator(_check_words("steps"))]
+AdapterWords = Annotated[PluginWords, AfterValidator(_check_words("adapters"))]
 
 
 def _check_format(name: str) -> str:

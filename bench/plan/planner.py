@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from bench.core import plugins
+from bench.core.artifact import Options
 from bench.core.cell import Cell, Group, Limits, ModelRef, StepCall, Variant
 from bench.core.errors import BenchError, RefusedError
 from bench.core.results import Outcome
@@ -59,7 +60,7 @@ class _Judge:
         return (
             self._of_model(cell.model)
             or self._of_variant(cell.model, cell.variant)
-            or self._of_topology(cell.topology)
+            or self._of_topology(cell.topology, cell.topology_options, _final_format(cell.variant))
             or self._of_limits(cell.limits)
         )
 
@@ -155,8 +156,24 @@ def _step_obstacle(call: StepCall, format: str) -> Outcome | None:
     return _skipped(f"{call.name}: {'; '.join(blockers)}", "bench doctor", "host") if blockers else None
 
 
-def _topology_obstacle(topology: str) -> Outcome | None:
-    return _asked(lambda: _missing("topologies", topology))
+def _final_format(variant: Variant) -> str:
+    """What the chain of steps leaves to be served."""
+    format = variant.source
+    for call in variant.steps:
+        format = plugins.lookup("steps", call.name).produces or format
+    return format
+
+
+def _topology_obstacle(name: str, given: Options, format: str) -> Outcome | None:
+    def question() -> Outcome | None:
+        missing = _missing("topologies", name)
+        if missing:
+            return missing
+        topology = plugins.load("topologies", name)()
+        reasons = topology.blockers(format, topology.Options(**dict(given)))
+        return _skipped(f"{name}: {'; '.join(reasons)}", "bench list topologies", "host") if reasons else None
+
+    return _asked(question)
 
 
 def _limits_obstacle(limits: Limits) -> Outcome | None:
