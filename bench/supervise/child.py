@@ -61,7 +61,7 @@ class Child:
         self.spec = spec
         self.pid = 0
         self.hello: dict[str, Any] = {}
-        self.phase = "start"
+        self.phase = "start" if spec.speaks else "service"
         self.death: Death | None = None
         self.running = False
         self.abandoned = False  # it did not even end when killed
@@ -180,11 +180,17 @@ class Child:
         self._go_to(rung)
 
     def leave(self, grace_s: float) -> None:
-        """Ask it to leave by itself."""
-        if self._rung is _Rung.LIVING:
-            self._asked_to_leave = True
-            self._rung, self._next_rung_at = _Rung.LEAVING, time.monotonic() + grace_s
+        """Ask it to leave by itself: by closing its channel, or by SIGTERM where it has none."""
+        if self._rung is not _Rung.LIVING:
+            return
+        self._asked_to_leave = True
+        if self.spec.speaks:
+            self._rung = _Rung.LEAVING
             self._channel.hang_up()
+        else:
+            self._rung = _Rung.TERMINATING
+            self._order(signal.SIGTERM)
+        self._next_rung_at = time.monotonic() + grace_s
 
     def kill(self, reason: str) -> None:
         """End it now."""
@@ -272,7 +278,7 @@ class Child:
             self._watch_result()
             return
         self._unwatch(self._launched.result)
-        if self._rung is _Rung.LIVING and self._wait_status is None:
+        if self.spec.speaks and self._rung is _Rung.LIVING and self._wait_status is None:
             self._go_to(_Rung.LEAVING)
 
     def _on_log(self) -> None:

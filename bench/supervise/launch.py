@@ -56,14 +56,14 @@ def main(control_fd: int) -> None:
         signal.signal(number, signal.SIG_IGN)  # only the supervisor's packets and its death count
     try:
         if request["isolation"] == "namespace":
-            _enter_namespaces()
+            _enter_namespaces(request)
             if (init := os.fork()) != 0:
                 control.close()
                 os.close(request["result_fd"])  # or the supervisor would never see that the payload closed its own
                 os.waitpid(init, 0)  # returns when all of the namespace is gone: that is what the supervisor waits for
                 return
             _die_with_parent()
-            _furnish_namespaces()
+            _furnish_namespaces(own_network=request["network"] == "private")
         else:
             _check(_libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
         _tend(control, request)
@@ -102,9 +102,15 @@ def _say(control: socket.socket, **message: Any) -> None:
 # ---------------------------------------------------------------------------------------------------------- namespaces
 
 
-def _enter_namespaces() -> None:
-    """New mount, process, ipc and network namespaces; in a user namespace of our own when we may not otherwise."""
-    kinds = _CLONE_NEWNS | _CLONE_NEWPID | _CLONE_NEWIPC | _CLONE_NEWNET
+def _enter_namespaces(request: Mapping[str, Any]) -> None:
+    """New mount, process and ipc namespaces, in a user namespace of our own when we may not otherwise; and a network
+    namespace, unless the host's is to be used or another child's is joined."""
+    kinds = _CLONE_NEWNS | _CLONE_NEWPID | _CLONE_NEWIPC
+    if request["network"] == "private":
+        kinds |= _CLONE_NEWNET
+    for descriptor, kind in request["joined_fds"]:  # a user namespace comes first: it gives the right to the other
+        _check(_libc.setns(descriptor, kind), "setns")
+        os.close(descriptor)
     if _libc.unshare(kinds) != 0:
         user, group = os.geteuid(), os.getegid()
         _check(_libc.unshare(kinds | _CLONE_NEWUSER), "unshare")
@@ -113,12 +119,14 @@ def _enter_namespaces() -> None:
     _die_with_parent()
 
 
-def _furnish_namespaces() -> None:
+def _furnish_namespaces(*, own_network: bool) -> None:
     """A /proc of this process namespace, an empty /dev/shm that vanishes with it, and a loopback that is up."""
     _mount(b"none", b"/", b"none", _MS_REC | _MS_PRIVATE, b"")  # or the next mounts would show outside
     _mount(b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC, b"")
     if os.path.isdir("/dev/shm"):  # noqa: S108  the real one is what must be hidden
         _mount(b"tmpfs", b"/dev/shm", b"tmpfs", _MS_NOSUID | _MS_NODEV, b"mode=1777")
+    if not own_network:
+        return
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         fcntl.ioctl(probe, _SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", _IFF_UP))
 
@@ -168,9 +176,11 @@ def _become(request: Mapping[str, Any], tender: int, control: socket.socket) -> 
             signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.chdir(request["working_dir"])
-    os.set_inheritable(request["result_fd"], True)
+    os.set_inheritable(request["result_fd"], request["speaks"])
     _say(control, ready=True)
-    arguments = [*request["argv"], "--fd", str(request["result_fd"])]
+    arguments = list(request["argv"])
+    if request["speaks"]:
+        arguments += ["--fd", str(request["result_fd"])]
     for name, value in request["orders"].items():  # last, since a tight limit may not even leave room for this program
         _ORDERS[name](value)
     os.execvpe(arguments[0], arguments, request["environment"])  # noqa: S606

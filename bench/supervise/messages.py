@@ -19,7 +19,10 @@ DeathStatus = Literal["ok", "failed", "crashed", "oom", "timeout", "cancelled"]
 class ProcessSpec:
     """A process to start: `environment` is complete, nothing of the parent's is added but its own nonce and TMPDIR.
 
-    The supervisor appends `--fd N` to `argv`; N is the child's end of the result channel.
+    To a process that `speaks`, the supervisor appends `--fd N` to `argv`; N is the child's end of the result channel.
+    Others (servers, brokers) are never asked anything and are told to leave by SIGTERM. `network`: a private one with
+    nothing but a loopback, the host's, or the private one of another child (`joins`); where the isolation is no more
+    than a process group, all are on the host's.
     """
 
     name: str
@@ -29,6 +32,9 @@ class ProcessSpec:
     log_path: Path
     cpu_ids: tuple[int, ...] | None = None
     memory_limit_bytes: int | None = None
+    speaks: bool = True
+    network: Literal["private", "host"] = "private"
+    joins: Child | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,11 +7,12 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.core.errors import HostError
 
@@ -22,6 +23,33 @@ NONCE_VARIABLE = "DEPLOYBENCH_NONCE"
 _LAUNCHER = "import sys; sys.path.append(sys.argv[1]); import launch; launch.main(int(sys.argv[2]))"
 _PROBE_S = 10.0
 _PACKET_BYTES = 1 << 16
+
+
+_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000  # linux/sched.h
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Network:
+    """Which network a child sees; `joined` are descriptors of namespaces to enter, with their kinds, in that order."""
+
+    kind: Literal["private", "host", "joined"] = "private"
+    joined: tuple[tuple[int, int], ...] = ()
+
+
+@contextmanager
+def network_of(pid: int) -> Iterator[Network]:
+    """The network namespace of a living process, to be joined while the block lasts; HostError when it has ended."""
+    opened: list[tuple[int, int]] = []
+    try:
+        if os.readlink(f"/proc/{pid}/ns/user") != os.readlink("/proc/self/ns/user"):
+            opened.append((os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC), _CLONE_NEWUSER))
+        opened.append((os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC), _CLONE_NEWNET))
+        yield Network(kind="joined", joined=tuple(opened))
+    except OSError as error:
+        raise HostError(f"the network of process {pid} cannot be joined: {error}", hint="bench doctor") from error
+    finally:
+        for descriptor, _ in opened:
+            os.close(descriptor)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,8 +71,11 @@ def launch(
     orders: Mapping[str, Any],
     nonce: str,
     isolation: Isolation,
+    speaks: bool = True,
+    network: Network | None = None,
 ) -> Launched:
     """Start a launcher in a session of its own; HostError when not even that works."""
+    network = network or Network()
     control, control_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     result, result_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     log_reader, log_writer = os.pipe()
@@ -59,6 +90,9 @@ def launch(
         "working_dir": str(working_dir),
         "orders": dict(orders),
         "result_fd": result_end.fileno(),
+        "speaks": speaks,
+        "network": network.kind,
+        "joined_fds": network.joined,
     }
     try:
         control.send(json.dumps(request).encode())
@@ -67,7 +101,7 @@ def launch(
             stdin=subprocess.DEVNULL,
             stdout=log_writer,
             stderr=log_writer,
-            pass_fds=(control_end.fileno(), result_end.fileno()),
+            pass_fds=(control_end.fileno(), result_end.fileno(), *(descriptor for descriptor, _ in network.joined)),
             start_new_session=True,  # Ctrl-C in the terminal reaches the runner alone
             env=_launcher_environment(nonce),
             cwd="/",

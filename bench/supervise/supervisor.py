@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -22,7 +23,7 @@ from .interrupts import SignalWatch
 from .leftovers import AliveJournal, sweep
 from .log import CappedLog
 from .messages import Death, Isolation, Outcome, ProcessSpec, Ticket
-from .spawn import launch, namespace_blocker
+from .spawn import Network, launch, namespace_blocker, network_of
 
 _START_S = 30.0
 _EXIT_GRACE_S = 1.0
@@ -93,14 +94,17 @@ class Supervisor:
         temporary_dir.mkdir(parents=True)
         self._journal.starts(nonce, spec.name)
         try:
-            launched = launch(
-                argv=spec.argv,
-                environment={**spec.environment, "TMPDIR": str(temporary_dir.resolve())},
-                working_dir=spec.working_dir,
-                orders=orders(limits),
-                nonce=nonce,
-                isolation=self.isolation,
-            )
+            with self._network(spec) as network:
+                launched = launch(
+                    argv=spec.argv,
+                    environment={**spec.environment, "TMPDIR": str(temporary_dir.resolve())},
+                    working_dir=spec.working_dir,
+                    orders=orders(limits),
+                    nonce=nonce,
+                    isolation=self.isolation,
+                    speaks=spec.speaks,
+                    network=network,
+                )
         except HostError:
             log.close()
             self._journal.ended(nonce)
@@ -147,6 +151,11 @@ class Supervisor:
         for child in children:
             child.leave(grace_s)
         self._turn_until(lambda: all(child.death is not None for child in children))
+
+    def _network(self, spec: ProcessSpec) -> AbstractContextManager[Network]:
+        if spec.joins is not None and self.isolation == "namespace":
+            return network_of(spec.joins.pid)
+        return nullcontext(Network(kind=spec.network))
 
     def _await_start(self, child: Child, limits: Limits) -> None:
         give_up_at = time.monotonic() + _START_S

@@ -67,6 +67,8 @@ def _natural(evidence: Evidence) -> tuple[DeathStatus, str]:
 
 
 def _by_signal(evidence: Evidence, number: int) -> tuple[DeathStatus, str]:
+    if evidence.was_asked_to_leave and number == signal.SIGTERM:  # how a process that does not speak is asked
+        return "ok", ""
     if evidence.memory_limit_bytes is not None and is_about_memory(evidence.log_tail):
         return "oom", _memory_reason(evidence)
     if number == signal.SIGKILL and evidence.kernel_ended_one_for_memory:
