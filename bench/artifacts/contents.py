@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.core.errors import StepFailed, StoreError
 from bench.core.files import fsync_directory, sha256_tree, write_atomic
-from bench.core.results import SCHEMA_VERSION
+from bench.core.record import SCHEMA_VERSION
 from bench.records.codec import Migrations, decode, encode
 
 from .plain_files import StoredFile, inventory, seal

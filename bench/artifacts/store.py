@@ -25,7 +25,7 @@ from bench.core.canonical import digest
 from bench.core.contracts import StepResult
 from bench.core.errors import StepFailed, StoreError
 from bench.core.files import fsync_directory, safe_join, sha256_tree, tree_size_bytes, write_atomic
-from bench.core.results import SCHEMA_VERSION
+from bench.core.record import SCHEMA_VERSION
 from bench.formats.detect import split_callable
 from bench.records.codec import decode, encode
 

@@ -14,7 +14,7 @@ from bench.core.errors import MatrixError
 
 if TYPE_CHECKING:
     from bench.core.cell import Cell
-    from bench.core.results import Record
+    from bench.core.record import Record
     from bench.matrix import Matrix
 
 _SHOWN_CELLS = 30

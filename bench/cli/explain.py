@@ -13,7 +13,7 @@ from bench.core.units import format_ms, format_percent
 
 if TYPE_CHECKING:
     from bench.core.cell import Cell
-    from bench.core.results import Record
+    from bench.core.record import Record
     from bench.explain.divergence import Divergence
     from bench.explain.speed import Explanation, OperatorTime
 

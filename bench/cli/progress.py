@@ -9,7 +9,7 @@ from typing import IO, Self
 
 from bench.cli.streams import printable
 from bench.core.cell import Group
-from bench.core.results import Record
+from bench.core.record import Record
 from bench.core.units import format_ms, format_seconds
 
 _REDRAW_S = 0.5

@@ -12,7 +12,7 @@ from bench.cli.run import add_output_arguments, finish
 from bench.core.errors import MatrixError
 
 if TYPE_CHECKING:
-    from bench.core.results import Record
+    from bench.core.record import Record
     from bench.records import RunDirectory
     from bench.runner import RunResult
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
-
-from .artifact import Artifact
-from .cell import Cell
 
 Status = Literal["ok", "invalid", "failed", "crashed", "oom", "timeout", "cancelled", "skipped", "refused"]
 #: Only cells of this status are ranked and exported as numbers.
 RANKED_STATUS: Status = "ok"
-
-SCHEMA_VERSION = 1
-# 1 (2026-11): first version.
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -169,35 +163,3 @@ class SamplesRef:
     path: str
     sha256: str
     calls: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
-    """All that is kept of one cell; every statistic can be recomputed from the samples it names."""
-
-    run_id: str
-    cell: Cell
-    cell_id: str
-    group_id: str
-    reference_id: str
-    outcome: Outcome
-    started_at: str  # ISO 8601, a label
-    schema_version: int = SCHEMA_VERSION
-    source_sha256: str = ""
-    inputs_sha256: str = ""
-    artifact: Artifact | None = None
-    fidelity: Fidelity | None = None
-    accuracy: Accuracy | None = None
-    statistics: Statistics | None = None
-    comparison: Comparison | None = None
-    costs: Costs = field(default_factory=Costs)
-    in_force: InForce = field(default_factory=InForce)
-    flags: tuple[Flag, ...] = ()
-    samples: SamplesRef | None = None
-    reference_samples: SamplesRef | None = None  # of the comparison, where they are not in the reference's own record
-    environment_id: str = ""
-
-    @property
-    def is_reference(self) -> bool:
-        """Whether this cell is what its group is compared with."""
-        return self.cell_id == self.reference_id

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from bench.core.errors import StoreError
-from bench.core.results import SCHEMA_VERSION
+from bench.core.record import SCHEMA_VERSION
 
 T = TypeVar("T")
 Migrations = Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]

@@ -21,7 +21,7 @@ import msgspec
 
 from bench.core.errors import StoreError
 from bench.core.files import fsync_directory
-from bench.core.results import Record
+from bench.core.record import Record
 
 from .codec import MAX_LINE_BYTES, Migrations, NewerSchema, bounds_problem, decode, decode_plain, encode
 

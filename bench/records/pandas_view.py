@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.cell import Cell, ModelRef, Variant
+from bench.core.record import Record
 from bench.core.results import (
     RANKED_STATUS,
     Accuracy,
@@ -17,7 +18,6 @@ from bench.core.results import (
     Fidelity,
     Outcome,
     OutputFidelity,
-    Record,
     Statistics,
 )
 

@@ -17,7 +17,7 @@ from bench.core.canonical import digest, slug
 from bench.core.credentials import mask_credentials
 from bench.core.errors import StoreError
 from bench.core.files import fsync_directory, write_atomic
-from bench.core.results import SCHEMA_VERSION, Record
+from bench.core.record import SCHEMA_VERSION, Record
 
 from . import journal
 from .codec import MAX_FILE_BYTES, Migrations, NewerSchema, decode, encode

@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 
 from bench.core.cell import Cell, Tolerance
-from bench.core.results import RANKED_STATUS, Record
+from bench.core.record import Record
+from bench.core.results import RANKED_STATUS
 from bench.core.units import format_bytes
 from bench.records import Damage, RunDirectory, is_terminal, open_run
 

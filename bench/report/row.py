@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 
 from bench.core.cell import Tolerance
-from bench.core.results import RANKED_STATUS, Accuracy, Estimate, Interval, OutputFidelity, Record
+from bench.core.record import Record
+from bench.core.results import RANKED_STATUS, Accuracy, Estimate, Interval, OutputFidelity
 
 _NORMAL_95 = 1.959964
 

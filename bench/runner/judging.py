@@ -7,16 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bench.core.cell import Cell, Measurement
-from bench.core.results import (
-    Comparison,
-    Costs,
-    Flag,
-    InForce,
-    Outcome,
-    Record,
-    SamplesRef,
-    Statistics,
-)
+from bench.core.record import Record
+from bench.core.results import Comparison, Costs, Flag, InForce, Outcome, SamplesRef, Statistics
 from bench.limits import limiter_label
 from bench.measure.flags import Conditions, distinct_input_ratio, invalid_rule, judge, void
 from bench.measure.statistics import summarise

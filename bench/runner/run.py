@@ -16,7 +16,7 @@ from bench.core.canonical import digest
 from bench.core.cell import ModelRef
 from bench.core.errors import RefusedError, StoreError
 from bench.core.files import sha256_tree
-from bench.core.results import Record
+from bench.core.record import Record
 from bench.environment import Environment, effective_cpus, fingerprint
 from bench.formats.detect import split_callable
 from bench.matrix import Matrix

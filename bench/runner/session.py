@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from bench import records
 from bench.core.cell import Cell, Group
 from bench.core.errors import Interrupted, StoreError
-from bench.core.results import Outcome, Record, SamplesRef
+from bench.core.record import Record
+from bench.core.results import Outcome, SamplesRef
 from bench.environment import available_memory_bytes, fingerprint
 from bench.matrix import Matrix
 from bench.plan import Plan

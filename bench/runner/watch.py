@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from bench.core.cell import Group
-from bench.core.results import Record
+from bench.core.record import Record
 
 
 class Watcher(Protocol):

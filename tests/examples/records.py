@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.core.artifact import Artifact, Change, LineageStep, TensorSpec
 from bench.core.block import Block, Counters
 from bench.core.cell import Cell, Dimension, Limits, ModelRef, StepCall, Variant
+from bench.core.record import Record
 from bench.core.results import (
     Accuracy,
     Comparison,
@@ -21,7 +22,6 @@ from bench.core.results import (
     Interval,
     Outcome,
     OutputFidelity,
-    Record,
     SamplesRef,
     Statistics,
     Status,

@@ -24,7 +24,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.core.errors import StoreError
-from bench.core.results import Estimate, Outcome, Record
+from bench.core.record import Record
+from bench.core.results import Estimate, Outcome
 from bench.records import Damage, Journal, codec, journal, read
 from tests.examples.faults import before_operation, fail_with
 from tests.examples.records import make_cell, make_record, make_records, make_statistics

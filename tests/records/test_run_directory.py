@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from bench.core.canonical import digest
 from bench.core.errors import StoreError
-from bench.core.results import Record, Status
+from bench.core.record import Record
+from bench.core.results import Status
 from bench.records import Journal, create, is_terminal, latest, open_run, read_samples, run_directory, run_paths
 from tests.examples.faults import before_operation, die_before_each_operation, fail_with
 from tests.examples.records import create_run, make_blocks, make_record, make_records, write_run

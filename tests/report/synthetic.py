@@ -10,7 +10,8 @@ from typing import Any
 
 from bench.core.block import Block, Counters
 from bench.core.cell import Cell, Dimension, Measurement, ModelRef, StepCall, Variant
-from bench.core.results import Accuracy, Comparison, Fidelity, Flag, Outcome, OutputFidelity, Record
+from bench.core.record import Record
+from bench.core.results import Accuracy, Comparison, Fidelity, Flag, Outcome, OutputFidelity
 from bench.measure.comparison import compare
 from bench.measure.fidelity import accuracy
 from bench.measure.statistics import summarise

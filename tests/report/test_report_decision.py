@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from bench.core.results import Accuracy, Comparison, Estimate, Interval, Record, Status
+from bench.core.record import Record
+from bench.core.results import Accuracy, Comparison, Estimate, Interval, Status
 from bench.report.decision import Decision, decide
 from bench.report.headline import headline
 from bench.report.reading import Section

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import BenchError, StoreError
-from bench.core.results import Flag, Record
+from bench.core.record import Record
+from bench.core.results import Flag
 from bench.records import RunDirectory
 from bench.report import print_run
 from tests.examples.records import VARIANTS, create_run, make_cell, make_record, make_records, write_run

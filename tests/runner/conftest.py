@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import matrix, runner
-from bench.core.results import Record
+from bench.core.record import Record
 
 Run = Callable[..., dict[str, Record]]
 

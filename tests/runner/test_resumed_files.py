@@ -12,7 +12,7 @@ import pytest
 
 from bench import matrix, records, runner
 from bench.core.errors import StoreError
-from bench.core.results import Record
+from bench.core.record import Record
 from tests.runner.conftest import MEASUREMENT
 
 #: Real process trees through the whole harness: seconds each.

@@ -13,7 +13,8 @@ import pytest
 
 from bench import matrix, report, runner
 from bench.core import plugins
-from bench.core.results import RANKED_STATUS, Record
+from bench.core.record import Record
+from bench.core.results import RANKED_STATUS
 from bench.records import frame, open_run
 from tests.conformance.isolated import call_isolated
 

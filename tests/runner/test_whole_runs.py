@@ -9,7 +9,7 @@ import pytest
 
 from bench import matrix, records, runner
 from bench.core.cell import Group, Measurement
-from bench.core.results import Record
+from bench.core.record import Record
 from bench.measure.comparison import compare
 from bench.runner import session
 from bench.runner.prepared import Prepared
