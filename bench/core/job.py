@@ -81,6 +81,20 @@ class MeasureJob:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LoadJob:
+    """Be the client of a server: wait for it, ask it, put loads on it.
+
+    `artifact` tells the tensors, the pool is what is sent, `tolerance` how far an answer may be from the expected one.
+    """
+
+    kind: Literal["load"] = "load"
+    cell_id: str
+    artifact: Artifact
+    pool_path: str
+    tolerance: Tolerance
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ProfileJob:
     """Look into a cell with one profiler over so many calls of its first input; answers with the path of a Profile."""
 
@@ -150,6 +164,7 @@ Job = (
     | ExamplesJob
     | InputsJob
     | MeasureJob
+    | LoadJob
     | BehaviourJob
     | ProfileJob
     | NumericsJob

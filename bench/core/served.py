@@ -109,6 +109,48 @@ class LoadPoint:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ProbeResult:
+    """One open load of a search: `p99_ms` is the plain percentile from when each request was due, however few they are.
+
+    None: it lies among requests that failed. `saturated`: the queue only grew, and the load may have been ended for it.
+    `problem` says why the numbers are not the server's; empty where they are. `in_time_ratio` is the goodput.
+    """
+
+    rate_per_s: float
+    requests: int
+    p99_ms: float | None
+    error_ratio: float = 0.0
+    saturated: bool = False
+    problem: str = ""
+    in_time_ratio: Estimate = NOT_MEASURED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchResult:
+    """The highest rate at which a server keeps a latency objective.
+
+    `confirmed_per_s` is the rate of a load of its own that kept it, None with `reason` where there is none;
+    `fitted_per_s` is where p99 as a function of the rate meets the objective; `held_per_s` and `failed_per_s` are the
+    highest rate that kept it and the lowest that did not. `confidence` says in words what the confirmed rate is worth,
+    `in_time_ratio` is the goodput of the load that confirmed it.
+    """
+
+    slo_ms: float
+    confirmed_per_s: float | None = None
+    fitted_per_s: float | None = None
+    held_per_s: float | None = None
+    failed_per_s: float | None = None
+    x_max_per_s: float | None = None
+    knee_concurrency: int | None = None
+    in_time_ratio: Estimate = NOT_MEASURED
+    requests: int = 0  # of all probes
+    confidence: str = ""
+    reason: str = ""
+    probes: tuple[ProbeResult, ...] = ()
+    flags: tuple[Flag, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Served:
     """All that is known of a variant behind a server.
 
@@ -126,6 +168,7 @@ class Served:
     x_max_per_s: float | None = None
     knee_concurrency: int | None = None
     curve: tuple[LoadPoint, ...] = ()
+    search: SearchResult | None = None
     attribution: Attribution | None = None
     in_process_p50_ms: Estimate = NOT_MEASURED
     server_cost_ms: Estimate = NOT_MEASURED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .capacity import available_memory_bytes, effective_cpus
+from .capacity import affinity, available_memory_bytes, effective_cpus
 from .doctor import doctor
 from .facts import Environment
 from .finding import Finding
@@ -13,6 +13,7 @@ from .plugin_checks import plugin_finding
 __all__ = [
     "Environment",
     "Finding",
+    "affinity",
     "available_memory_bytes",
     "differences",
     "doctor",

@@ -33,7 +33,7 @@ def peak_memory(pid: int, *, proc: Path = Path("/proc")) -> PeakMemory:
         peak_bytes = status.get("VmHWM", 0)
         if member == pid and not peak_bytes:
             raise HostError(f"the memory of process {pid} cannot be read: it has ended")
-        pss_bytes = _kib_fields(proc / str(member) / "smaps_rollup").get("Pss", 0)
+        pss_bytes = proportional_bytes(member, proc)
         if not pss_bytes and peak_bytes:
             source = "VmHWM"
             total_bytes += peak_bytes
@@ -45,6 +45,11 @@ def peak_memory(pid: int, *, proc: Path = Path("/proc")) -> PeakMemory:
 def peak_memory_bytes(pid: int, *, proc: Path = Path("/proc")) -> int:
     """The number of `peak_memory` alone."""
     return peak_memory(pid, proc=proc).bytes
+
+
+def proportional_bytes(pid: int, proc: Path = Path("/proc")) -> int:
+    """Proportional set size of one process now; 0 where the kernel does not tell, or it has ended."""
+    return _kib_fields(proc / str(pid) / "smaps_rollup").get("Pss", 0)
 
 
 def _kib_fields(path: Path) -> dict[str, int]:

@@ -5,6 +5,7 @@ from .journal import Damage, Journal, read
 from .lock import exclusive_writer
 from .pandas_view import flat_row, frame
 from .places import writable_directory, writing_to
+from .request_files import store_requests, stored_requests
 from .run_directory import (
     RunDirectory,
     RunManifest,
@@ -35,6 +36,8 @@ __all__ = [
     "read_samples",
     "results_dir_of",
     "run_paths",
+    "store_requests",
+    "stored_requests",
     "writable_directory",
     "write_explanation",
     "write_samples",

@@ -57,12 +57,12 @@ def _checked_round(run: CellRun) -> RoundOfCell | None:
 def _fidelity(own: RoundOfCell, theirs: RoundOfCell, tolerance: Tolerance) -> Fidelity:
     from bench.measure.fidelity import compare_outputs
 
-    variant = _read_outputs(own.outputs_path)
-    reference = variant if own is theirs else _read_outputs(theirs.outputs_path)
+    variant = read_outputs(own.outputs_path)
+    reference = variant if own is theirs else read_outputs(theirs.outputs_path)
     return compare_outputs(reference["first"], variant["first"], variant["second"], tolerance)
 
 
-def _read_outputs(path: str) -> dict[str, Outputs]:
+def read_outputs(path: str) -> dict[str, Outputs]:
     """`first` and `second` pass -> output name -> one array a batch."""
     import numpy as np
 

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -18,6 +18,7 @@ from bench.core.errors import BenchError, ExecutionUnavailable, RefusedError
 from bench.core.files import write_atomic
 from bench.core.job import Job
 from bench.core.results import Outcome, Status
+from bench.core.serving import Process
 from bench.supervise import (
     Answer,
     Child,
@@ -81,7 +82,9 @@ class Crew:
         """Raise Interrupted when a signal has come that nobody has been told of yet."""
         self._supervisor.gather(())
 
-    def hire(self, job: Job, name: str, limits: Limits | None = None) -> Child:
+    def hire(
+        self, job: Job, name: str, limits: Limits | None = None, *, network: Literal["private", "host"] = "private"
+    ) -> Child:
         """Write the job's file and start its child; HostError when the child cannot be started or limited."""
         limits = limits or Limits(threads=self._width)
         job_path = self._run_dir / "jobs" / f"{name}.json"
@@ -101,12 +104,40 @@ class Crew:
                 log_path=self._run_dir / "logs" / f"{name}.log",
                 cpu_ids=limits.cpu_ids,
                 memory_limit_bytes=limits.memory_limit_bytes,
+                network=network,
+            )
+        )
+
+    def start(self, process: Process, name: str, directory: Path, limits: Limits, client: Child) -> Child:
+        """Start a process of a topology in the network of its client; HostError when it cannot be started or limited.
+
+        Its memory is limited where it holds a model: a broker's or a balancer's is not the model's.
+        """
+        environment = worker_environment(
+            os.environ, limits.threads, fallback_home=self._run_dir / "home", seed=self._random.getrandbits(32)
+        )
+        return self._supervisor.start(
+            ProcessSpec(
+                name=name,
+                argv=process.argv,
+                environment={**environment, **dict(process.environment)},
+                working_dir=directory,
+                log_path=self._run_dir / "logs" / f"{name}.log",
+                cpu_ids=limits.cpu_ids,
+                memory_limit_bytes=limits.memory_limit_bytes if process.role == "server" else None,
+                speaks=False,
+                network=client.spec.network,
+                joins=client,
             )
         )
 
     def ask(self, child: Child, verb: str, body: dict[str, Any] | None = None, *, phases: int = 1) -> Reply:
         """Put one question and wait for its reply, as long as so many phases may take."""
-        ticket = self._supervisor.ask(child, verb, body or {}, deadline_s=phases * self._deadline_s)
+        return self.ask_within(child, verb, body or {}, deadline_s=phases * self._deadline_s)
+
+    def ask_within(self, child: Child, verb: str, body: dict[str, Any], *, deadline_s: float) -> Reply:
+        """Put one question and wait for its reply, which may take so long."""
+        ticket = self._supervisor.ask(child, verb, body, deadline_s=deadline_s)
         return self.await_some([ticket])[ticket]
 
     def post(self, question: Question) -> Ticket:
@@ -128,9 +159,9 @@ class Crew:
             for ticket, reply in self.await_some(pending).items():
                 yield pending.pop(ticket), reply
 
-    def dismiss(self, children: Iterable[Child]) -> None:
+    def dismiss(self, children: Iterable[Child], *, grace_s: float = 2.0) -> None:
         """End children and their whole trees."""
-        self._supervisor.stop_all(list(children))
+        self._supervisor.stop_all(list(children), grace_s=grace_s)
 
     def release(self, children: Iterable[Child]) -> None:
         """Let children end while the next ones start: a framework takes a tenth of a second to be unmapped."""

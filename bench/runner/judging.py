@@ -90,6 +90,17 @@ def _outcome(run: CellRun, checked: Checked, flags: tuple[Flag, ...]) -> Outcome
     """The first thing that went wrong, in the order: it did not run, it computes something else, its time is void."""
     if run.outcome is not None:
         return run.outcome
+    unlike = outcome_of_check(checked)
+    if unlike is not None:
+        return unlike
+    rule = invalid_rule(flags)
+    if rule is not None:
+        return Outcome(status="invalid", reason=rule, culprit="measurement", phase="measure")
+    return Outcome(status="ok")
+
+
+def outcome_of_check(checked: Checked) -> Outcome | None:
+    """Why a variant computes something else than its reference, or cannot be compared; None when it passed."""
     if checked.fidelity is None:
         return Outcome(
             status="invalid",
@@ -106,10 +117,7 @@ def _outcome(run: CellRun, checked: Checked, flags: tuple[Flag, ...]) -> Outcome
             culprit="target",
             phase="check",
         )
-    rule = invalid_rule(flags)
-    if rule is not None:
-        return Outcome(status="invalid", reason=rule, culprit="measurement", phase="measure")
-    return Outcome(status="ok")
+    return None
 
 
 def _conditions(scene: Scene, run: CellRun) -> Conditions:

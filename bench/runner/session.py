@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import records
+from bench.core import plugins
 from bench.core.cell import Cell, Group
 from bench.core.errors import Interrupted, StoreError
 from bench.core.record import Record
@@ -21,6 +22,8 @@ from .judging import Scene, bare_record, measured_record
 from .measuring import Budget, MeasuredPart, PartMeasurer
 from .parts import split
 from .prepared import CellRun, Prepared
+from .served_group import ServedGroup
+from .served_judging import served_record
 from .timeline import Timeline
 from .watch import Watcher
 from .workshop import Workshop
@@ -108,6 +111,9 @@ class Session:
                 ready.append(made)
             elif cell.id in missing:
                 self._append(bare_record(self.scene, cell, group.reference_id, made))
+        if _is_served(group):
+            self._run_served(group, ready, missing, position, total)
+            return
         measurement = self.matrix.measurement
         measurer = PartMeasurer(self.crew, self.directory.path, measurement, self.timeline)
         recorded: set[str] = set()
@@ -122,6 +128,27 @@ class Session:
             )
             self._record_part(group, measured, missing - recorded)
             recorded |= {run.prepared.cell.id for run in measured.runs}
+
+    def _run_served(
+        self, group: Group, ready: Sequence[Prepared], missing: set[str], position: int, total: int
+    ) -> None:
+        """Cells behind a server, each recorded as soon as it is measured."""
+        before_id = self.scene.environment_id
+        reference: CellRun | None = None
+        measurer = ServedGroup(self.crew, self.directory.path, self.matrix, self.timeline)
+
+        def tell(what: str) -> None:
+            self.watcher.progress(f"{group.id} {what}", (position - 1) / total)
+
+        for run in measurer.measure(ready, group.reference_id, tell):
+            cell = run.in_process.prepared.cell
+            if cell.id == group.reference_id:
+                reference = run.in_process
+            if cell.id not in missing:
+                continue
+            run.in_process.environment_ids = (before_id, fingerprint(worker_variables(self.directory.path)).id)
+            tolerance = self.matrix.tolerances[cell.model.name, cell.variant.name]
+            self._append(served_record(self.scene, run, reference, group.reference_id, tolerance))
 
     def _budget(self, position: int, total: int) -> Budget:
         """The group's share of the run's budget, and what the groups before it left over."""
@@ -189,3 +216,7 @@ class Session:
     def _append(self, record: Record) -> None:
         self.journal.append(record)
         self.watcher.recorded(record)
+
+
+def _is_served(group: Group) -> bool:
+    return not plugins.load("topologies", group.reference.topology)().is_in_process

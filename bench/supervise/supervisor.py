@@ -153,7 +153,7 @@ class Supervisor:
         self._turn_until(lambda: all(child.death is not None for child in children))
 
     def _network(self, spec: ProcessSpec) -> AbstractContextManager[Network]:
-        if spec.joins is not None and self.isolation == "namespace":
+        if spec.joins is not None and spec.network == "private" and self.isolation == "namespace":
             return network_of(spec.joins.pid)
         return nullcontext(Network(kind=spec.network))
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bench.core.cell import Measurement
-from bench.core.job import Job, MeasureJob, NumericsJob, ProfileJob
+from bench.core.job import Job, LoadJob, MeasureJob, NumericsJob, ProfileJob
 from bench.measure.schedule import calls_per_block
 
 from .jobs import performer
@@ -18,6 +18,11 @@ from .protocol import Answer
 
 def repeat(job: Job) -> int:
     """Run every verb of the job in its order, with the default amount of measuring, and print each answer."""
+    if isinstance(job, LoadJob):
+        print(
+            "a client needs its server: bench replay repeats a served cell, bench serve keeps one up", file=sys.stderr
+        )
+        return 2
     worker = performer(job)
 
     def ask(verb: str, **body: Any) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from bench.core.job import (
     InputsJob,
     InspectJob,
     Job,
+    LoadJob,
     MeasureJob,
     MembersJob,
     NumericsJob,
@@ -23,48 +25,31 @@ from bench.core.job import (
 
 from .protocol import Performer
 
-_TYPES: Mapping[str, type[Job]] = {
-    "members": MembersJob,
-    "source": SourceJob,
-    "step": StepJob,
-    "examples": ExamplesJob,
-    "inputs": InputsJob,
-    "inspect": InspectJob,
-    "measure": MeasureJob,
-    "behaviour": BehaviourJob,
-    "profile": ProfileJob,
-    "numerics": NumericsJob,
+_BUILDING = "building:BuildPerformer"
+#: kind -> its job, and the module of this package with its performer.
+_KINDS: Mapping[str, tuple[type[Job], str]] = {
+    "members": (MembersJob, _BUILDING),
+    "source": (SourceJob, _BUILDING),
+    "step": (StepJob, _BUILDING),
+    "examples": (ExamplesJob, _BUILDING),
+    "inputs": (InputsJob, _BUILDING),
+    "inspect": (InspectJob, "inspecting:InspectPerformer"),
+    "measure": (MeasureJob, "measuring:MeasurePerformer"),
+    "load": (LoadJob, "loading:LoadPerformer"),
+    "behaviour": (BehaviourJob, "behaviour:BehaviourPerformer"),
+    "profile": (ProfileJob, "profiling:ProfilePerformer"),
+    "numerics": (NumericsJob, "numerics:NumericsPerformer"),
 }
 
 
 def read_job(path: str) -> Job:
     """The job in a file."""
     content = msgspec.json.decode(Path(path).read_bytes())
-    return msgspec.convert(content, _TYPES[content["kind"]])
+    return msgspec.convert(content, _KINDS[content["kind"]][0])
 
 
 def performer(job: Job) -> Performer:
     """The performer of a job; its module is imported now and not before."""
-    if isinstance(job, MeasureJob):
-        from .measuring import MeasurePerformer
-
-        return MeasurePerformer(job)
-    if isinstance(job, InspectJob):
-        from .inspecting import InspectPerformer
-
-        return InspectPerformer(job)
-    if isinstance(job, ProfileJob):
-        from .profiling import ProfilePerformer
-
-        return ProfilePerformer(job)
-    if isinstance(job, NumericsJob):
-        from .numerics import NumericsPerformer
-
-        return NumericsPerformer(job)
-    if isinstance(job, BehaviourJob):
-        from .behaviour import BehaviourPerformer
-
-        return BehaviourPerformer(job)
-    from .building import BuildPerformer
-
-    return BuildPerformer(job)
+    module, _, name = _KINDS[job.kind][1].partition(":")
+    made: Performer = getattr(importlib.import_module(f".{module}", __package__), name)(job)
+    return made

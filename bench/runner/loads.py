@@ -1,0 +1,117 @@
+"""Loads on a deployment: one call each, from what is wanted to a point with its numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from bench.core.cell import Serving
+from bench.core.requests import DISCONNECTED, MALFORMED, TIMED_OUT, Requests, read_requests
+from bench.core.served import LoadPoint
+from bench.load import Arrivals
+from bench.measure.served.columns import is_answered
+from bench.measure.served.latency import Load
+from bench.measure.served.server_validity import ClientCounts
+from bench.measure.served.validity import judged_point
+
+from .deployment import Deployment
+
+#: Requests per second that one process of the load generator can be trusted with.
+_RATE_PER_PROCESS = 15_000.0
+_CHECKED_PER_LOAD = 200  # answers that are looked at
+_GRACE_S = 30.0  # for what the client does besides: connecting, judging the answers, writing the file
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaded:
+    """A load that was put on a server: its point, its requests, and where they are stored."""
+
+    point: LoadPoint
+    requests: Requests
+    path: Path
+    problem: str  # what was wrong with the first wrong answer; empty when none was
+
+
+class Loads:
+    """Puts loads on one deployment; the files of requests go into `directory` and are numbered."""
+
+    def __init__(self, deployment: Deployment, serving: Serving, directory: Path, *, seed: int) -> None:
+        self._deployment = deployment
+        self._serving = serving
+        self._directory = directory
+        self._seed = seed
+        self._loads = 0
+        self.sent = 0
+        self.answered = 0
+        self.unanswered = 0
+
+    def closed(
+        self,
+        concurrency: int,
+        *,
+        duration_s: float | None = None,
+        inputs: Sequence[int] | None = None,
+        max_requests: int | None = None,
+    ) -> Loaded:
+        """So many callers, each of whom waits for its answer; ends after a time or a number of requests."""
+        limit_s = self._serving.point_max_s if duration_s is None else duration_s
+        body = {
+            "concurrency": concurrency,
+            "duration_s": limit_s,
+            "inputs": None if inputs is None else list(inputs),
+            "max_requests": max_requests,
+            "timeout_s": self._serving.timeout_s,
+        }
+        return self._put("closed", body, limit_s, Load(kind="closed", concurrency=concurrency, **self._goal))
+
+    def open(self, arrivals: Arrivals, *, x_max_per_s: float | None) -> Loaded:
+        """Requests that wait for nobody, a share of their answers looked at."""
+        count = arrivals.count or math.ceil((arrivals.duration_s or 0.0) * arrivals.rate_per_s)
+        slowest_per_s = max(arrivals.rate_per_s, arrivals.end_rate_per_s, 1.0)
+        expected_s = self._serving.point_max_s if arrivals.kind == "trace" else count / slowest_per_s
+        if arrivals.kind == "ramp":
+            expected_s = 2 * count / (arrivals.rate_per_s + arrivals.end_rate_per_s)
+        body = {
+            "arrivals": msgspec.to_builtins(arrivals),
+            "timeout_s": self._serving.timeout_s,
+            "keep_every": max(1, count // _CHECKED_PER_LOAD),
+            "input_seed": self._seed + 1,
+            "processes": max(1, math.ceil(slowest_per_s / _RATE_PER_PROCESS)),
+        }
+        ratio = arrivals.rate_per_s / x_max_per_s if x_max_per_s and arrivals.kind != "trace" else None
+        return self._put("open", body, expected_s, Load(kind=arrivals.kind, load_ratio=ratio, **self._goal))
+
+    @property
+    def _goal(self) -> dict[str, Any]:
+        return {"slo_ms": self._serving.slo_ms, "error_budget_ratio": self._serving.error_budget_ratio}
+
+    def _put(self, verb: str, body: dict[str, Any], expected_s: float, load: Load) -> Loaded:
+        path = self._directory / f"requests.{self._loads}.npz"
+        self._loads += 1
+        # The last tenth of a drain may be spent on requests that time out one after the other.
+        deadline_s = 3 * expected_s + 2 * self._serving.timeout_s + _GRACE_S
+        before_ns = self._deployment.server_cpu_ns()
+        told = self._deployment.ask(verb, {**body, "requests_path": str(path)}, deadline_s=deadline_s)
+        used_ns = self._deployment.server_cpu_ns() - before_ns
+        requests = read_requests(path)
+        self.sent += int((requests.sent_ns > 0).sum())
+        self.answered += int(is_answered(requests).sum())
+        self.unanswered += int(np.isin(requests.status, (TIMED_OUT, DISCONNECTED, MALFORMED)).sum())
+        load = replace(load, duplicates=told["unsolicited"], server_cpu_s=used_ns / 1e9, client_cpu_s=told["cpu_s"])
+        return Loaded(point=judged_point(requests, load), requests=requests, path=path, problem=told["problem"])
+
+    def note_checked(self, requests: int) -> None:
+        """Requests that the client sent besides loads, all of them answered."""
+        self.sent += requests
+        self.answered += requests
+
+    @property
+    def counts(self) -> ClientCounts:
+        """What all loads of this deployment have sent and got."""
+        return ClientCounts(sent=self.sent, answered=self.answered, unanswered=self.unanswered)
