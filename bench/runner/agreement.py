@@ -18,7 +18,7 @@ from .checks import read_outputs
 
 
 def agreement(in_process_path: str, served_path: str, tolerance: Tolerance) -> str:
-    """Whether it is "bitwise", "within tolerance", or how served outputs differ from those in process on equal inputs."""
+    """How far served outputs are those in process on equal inputs: "bitwise", "within tolerance", or what differs."""
     inside, outside = read_outputs(in_process_path)["first"], read_outputs(served_path)["first"]
     if inside.keys() == outside.keys() and all(
         len(inside[name]) == len(outside[name]) and all(map(np.array_equal, inside[name], outside[name]))
