@@ -69,9 +69,11 @@ def percentile(latencies_ms: Floats, percent: float, load_ratio: float | None = 
     requests = len(latencies_ms)
     if not requests:
         return Estimate(value=None, reason="not established: no request was due after the warm-up")
-    value = _value_or_reason(latencies_ms, percent)
-    if isinstance(value, str):
-        return Estimate(value=None, reason=value)
+    value = plain_percentile(latencies_ms, percent)
+    if math.isinf(value):
+        failed = int(np.isinf(latencies_ms).sum())
+        reason = f"it lies among the {failed} of {requests} requests that came to no good answer"
+        return Estimate(value=None, reason=reason)
     inflation = variance_inflation(latencies_ms > value)
     shortage = _shortage(requests, inflation, percent, load_ratio)
     if shortage:
@@ -112,10 +114,10 @@ def order_statistic(latencies_ms: Floats, percent: float) -> float:
     return float(np.sort(latencies_ms)[math.ceil((len(latencies_ms) - 1) * percent / 100)])
 
 
-def _value_or_reason(latencies_ms: Floats, percent: float) -> float | str:
+def plain_percentile(latencies_ms: Floats, percent: float) -> float:
+    """A percentile of all requests as it is, however few they are; infinite where it reaches those that failed."""
     if math.isinf(order_statistic(latencies_ms, percent)):
-        failed = int(np.isinf(latencies_ms).sum())
-        return f"it lies among the {failed} of {len(latencies_ms)} requests that came to no good answer"
+        return math.inf
     finite = np.minimum(latencies_ms, np.finfo(np.float64).max)  # interpolation would make infinity times 0 of it
     return float(np.percentile(finite, percent))
 
