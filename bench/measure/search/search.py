@@ -49,8 +49,8 @@ class SearchSettings:
     """How many requests a search buys; the defaults are what its accuracy was simulated with.
 
     With a smaller budget, of requests or of seconds at the rates found, every load is shortened alike, and the steps
-    below the fitted rate grow: with an eighth of the requests, of 20 simulated searches one is over 2 % too high or finds
-    nothing, and the others are at most 13 % too low.
+    below the fitted rate grow: with an eighth of the requests, one simulated search in 20 is over 2 % too high or
+    finds nothing, and the others are at most 13 % too low.
     """
 
     bracket_probes: int = 4
@@ -150,7 +150,10 @@ class _Trail:
 
 
 def _bracket(trail: _Trail) -> tuple[float, float]:
-    """Halve the range of rates with cheap loads; a lower end of 0: no rate kept the objective."""
+    """Halve the range of rates with cheap loads; a lower end of 0: no rate kept the objective.
+
+    A server that waits for a batch to fill may miss it at every low rate and keep it at a high one, so that is tried.
+    """
     low, high = 0.0, trail.x_max_per_s
     for _ in range(trail.settings.bracket_probes):
         middle = (low + high) / 2
@@ -158,6 +161,9 @@ def _bracket(trail: _Trail) -> tuple[float, float]:
             low = middle
         else:
             high = middle
+    high_rate = 0.75 * trail.x_max_per_s
+    if not low and trail.slo.is_kept(trail.run(high_rate, trail.settings.bracket_requests)):
+        return high_rate, trail.x_max_per_s
     return low, high
 
 
@@ -198,7 +204,7 @@ def solve_for_rate(
         return None
     remoteness = -np.log1p(-np.asarray(rates_per_s) / x_max_per_s)
     slope, level = np.polyfit(remoteness, np.log(p99s_ms), 1)
-    if slope <= 0:
+    if slope < 1e-3:
         return None
     return x_max_per_s * -math.expm1(-(math.log(limit_ms) - level) / slope)
 
@@ -218,10 +224,10 @@ def _confirm(trail: _Trail, fitted: float) -> ProbeResult | None:
 
 
 def _reason(trail: _Trail, fitted: float | None) -> str:
-    last = trail.results[-1]
-    if last.problem:
-        return f"the last load cannot be believed: {last.problem}"
+    if trail.results[-1].problem:
+        return f"the last load cannot be believed: {trail.results[-1].problem}"
     if fitted is None:
-        p99 = "among the failed" if last.p99_ms is None else f"{last.p99_ms:.3g} ms"
-        return f"no rate keeps it: p99 is {p99} even at {last.rate_per_s:.3g} requests per second; raise the objective"
+        least = min(trail.results, key=lambda result: result.rate_per_s)
+        p99 = "among the failed" if least.p99_ms is None else f"{least.p99_ms:.3g} ms"
+        return f"no rate keeps it: p99 is {p99} even at {least.rate_per_s:.3g} requests per second; raise the objective"
     return f"no load confirmed the fitted rate of {fitted:.4g} requests per second; search again with a larger budget"

@@ -27,7 +27,7 @@ ALL = (*LATENCY, *SERVICE, *RATES)
 #: Every flag of a served cell, with the condition under which it is raised.
 SERVED_FLAGS: Mapping[str, str] = {
     "invalid-client-limited": "the client sent late (lag p99 over 1 ms and over 10 % of p50), fell behind by over 1 %, "
-    "left requests unsent, or used over 90 % of a core",
+    "left requests unsent, or in a closed loop used over 90 % of a core",
     "invalid-wrong-answers": "a sampled answer was not the expected one",
     "invalid-errors": "more requests failed than the error budget allows",
     "invalid-saturated": "the queue grew through the whole load: over 1 % of what was offered was not done",
@@ -112,7 +112,8 @@ class _Evidence:
 
     @cached_property
     def is_busy(self) -> bool:
-        return (self.point.client_cpu_ratio or 0.0) > _CLIENT_CPU_RATIO
+        """An open load is no case of it: it spins before each request is due, and being late is what tells there."""
+        return not self.load.is_open and (self.point.client_cpu_ratio or 0.0) > _CLIENT_CPU_RATIO
 
     @cached_property
     def unsent_by_client(self) -> int:
@@ -120,7 +121,7 @@ class _Evidence:
 
     @cached_property
     def is_saturated(self) -> bool:
-        if not self.load.is_open or self.sends_late or self.is_busy or self.falls_behind > _BEHIND_RATIO:
+        if not self.load.is_open or self.sends_late or self.falls_behind > _BEHIND_RATIO:
             return False
         return self._growth(waited_ms(self.requests)[is_steady(self.requests) & is_sent(self.requests)]) > _BEHIND_RATIO
 
