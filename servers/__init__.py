@@ -10,4 +10,21 @@ TOPOLOGIES: tuple[PluginSpec, ...] = (
         target="servers.direct:Direct",
         summary="in process: the worker that measures holds the model",
     ),
+    PluginSpec(
+        name="simple",
+        target="servers.simple:Simple",
+        summary="one web server (uvicorn) that holds the model",
+        needs=("httptools", "orjson", "uvicorn", "uvloop"),
+    ),
+    PluginSpec(
+        name="tf_serving",
+        target="servers.tf_serving:TfServing",
+        summary="TensorFlow Serving: the program tensorflow_model_server, here or in a container image",
+    ),
+    PluginSpec(
+        name="tfs_protocol",
+        target="servers.tfs_protocol:TfsProtocol",
+        summary="one server of ours that speaks TensorFlow Serving's protocol, over gRPC or REST",
+        needs=("google.protobuf", "grpc", "httptools", "orjson", "uvicorn", "uvloop"),
+    ),
 )

@@ -9,11 +9,13 @@ from __future__ import annotations
 import importlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bench.core import plugins
+from bench.core.errors import BenchError, TargetError
 from bench.core.serving import Identity, Service
+from bench.formats.messages import is_about_memory, telling_line
 
 if TYPE_CHECKING:
     from bench.core.contracts import Array, Batch
@@ -33,19 +35,46 @@ class ServedModel:
         self.service = service
         self.inputs = service.artifact.inputs
         self.outputs = service.artifact.outputs
-        self.identity = Identity(
-            nonce=nonce,
-            artifact_id=service.artifact.id,
+        self._nonce = nonce
+        self._import_s = imported - started
+        self._load_s = time.perf_counter() - imported
+        self._provider = ""
+
+    @property
+    def identity(self) -> Identity:
+        """Who this process is; the provider is known once a call was answered: some runtimes choose it then."""
+        return Identity(
+            nonce=self._nonce,
+            artifact_id=self.service.artifact.id,
             pid=os.getpid(),
-            import_s=imported - started,
-            load_s=time.perf_counter() - imported,
-            provider=self._session.provider,
+            import_s=self._import_s,
+            load_s=self._load_s,
+            provider=self._provider,
             versions=tuple(sorted(self._session.versions.items())),
         )
 
     def run(self, batch: Batch) -> Mapping[str, Array]:
-        """One call: output name -> array; TargetError says why the model cannot answer."""
-        outputs: Mapping[str, Array] = self._session.run(batch)
+        """One call of the timed kind, from arrays to arrays: output name -> array.
+
+        TargetError says why the model cannot answer, MemoryError that memory ran out.
+        """
+        outputs = self._called(batch)
+        if len(outputs) != len(self.outputs):
+            raise TargetError(f"the model gave {len(outputs)} outputs, its signature names {len(self.outputs)}")
+        if not self._provider:
+            self._provider = self._session.provider
+        return {spec.name: array for spec, array in zip(self.outputs, outputs, strict=True)}
+
+    def _called(self, batch: Batch) -> Sequence[Array]:
+        try:
+            outputs: Sequence[Array] = self._session.bind(batch)()
+        except (BenchError, MemoryError):
+            raise
+        except Exception as error:
+            cause = telling_line(error) or type(error).__name__
+            if is_about_memory(error):
+                raise MemoryError(cause) from error
+            raise TargetError(f"the model cannot be run: {cause}") from error
         return outputs
 
     def close(self) -> None:

@@ -108,13 +108,17 @@ def encode_inference(model: str, batch: Batch, *, binary: bool) -> Message:
     return Message(body=body, path=inference_path(model), headers=headers)
 
 
-def encode_answer(model: str, outputs: Mapping[str, Array], specs: Sequence[TensorSpec], wish: Wish) -> Message:
-    """The answer that was wished for; WireError when it names an output that the model does not have."""
-    wanted = wish.outputs or tuple((spec.name, wish.binary) for spec in specs)
-    known = {spec.name for spec in specs}
-    for name, _ in wanted:
+def require_outputs(wish: Wish, specs: Sequence[TensorSpec]) -> None:
+    """WireError when a request wants an output that the model does not have."""
+    known = [spec.name for spec in specs]
+    for name, _ in wish.outputs:
         if name not in known:
-            raise WireError(f"{name[:100]!r} is no output of the model; it has {', '.join(sorted(known))}")
+            raise WireError(f"{name[:100]!r} is no output of the model; it has {', '.join(known)}")
+
+
+def encode_answer(model: str, outputs: Mapping[str, Array], specs: Sequence[TensorSpec], wish: Wish) -> Message:
+    """The answer that was wished for (see `require_outputs`)."""
+    wanted = wish.outputs or tuple((spec.name, wish.binary) for spec in specs)
     head = {"model_name": model, "model_version": VERSION}
     if wish.id:
         head["id"] = wish.id

@@ -1,0 +1,124 @@
+"""What uvicorn lacks against clients that are slow, greedy or many: deadlines, bounds, and a cap on connections.
+
+A request's head must be whole within the header time-out of its first byte, its body within the idle time-out after
+that. A body that is refused unread is drained for two seconds, so that its sender gets to read why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from dataclasses import dataclass
+from typing import ClassVar
+
+import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from .app import RECEIVED_NS
+
+_MAX_HEAD_BYTES = 1 << 16
+_DRAIN_S = 2.0
+_TICK_S = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Guard:
+    """Bounds of each connection, and of their number."""
+
+    max_connections: int
+    header_timeout_s: float
+    idle_timeout_s: float
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol within `guard`; `guarded` makes the class that a server is given."""
+
+    guard: ClassVar[Guard]
+    _timer: asyncio.TimerHandle | None = None
+    _deadline_s = math.inf  # on the loop's clock
+    _is_receiving = False  # part of a request is there
+    _head_bytes = 0  # received of a head that is not whole; -1 once it is
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Turn a connection away when there are too many; give it time for its first head otherwise."""
+        super().connection_made(transport)
+        if len(self.connections) > self.guard.max_connections:
+            self._turn_away(503, "too many connections")
+            return
+        self._deadline_s = self.loop.time() + self.guard.header_timeout_s
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop watching."""
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and turn away a head that does not end."""
+        super().data_received(data)
+        if self._head_bytes >= 0:
+            self._head_bytes += len(data)
+            if self._head_bytes > _MAX_HEAD_BYTES and not self.transport.is_closing():
+                self._turn_away(431, f"the head of the request has more than {_MAX_HEAD_BYTES} bytes")
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        super().on_message_begin()
+        self._is_receiving = True
+        self._head_bytes = 0
+        self._deadline_s = self.loop.time() + self.guard.header_timeout_s
+
+    def on_headers_complete(self) -> None:
+        """The body comes, where there is one."""
+        self._head_bytes = -1
+        self._deadline_s = self.loop.time() + self.guard.idle_timeout_s
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        self._is_receiving = False
+        self._deadline_s = math.inf
+        self.scope[RECEIVED_NS] = time.perf_counter_ns()  # type: ignore[literal-required]
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """What is left of the request's body is read for a moment, and thrown away."""
+        super().on_response_complete()
+        if self._is_receiving:
+            self._deadline_s = self.loop.time() + _DRAIN_S
+
+    def send_400_response(self, msg: str) -> None:
+        """What is not HTTP."""
+        self._turn_away(400, msg)
+
+    def _watch(self) -> None:
+        """One timer for each connection, not for each request: it looks at the deadline that is valid now."""
+        if self.transport.is_closing():
+            return
+        if self.loop.time() < self._deadline_s:
+            self._timer = self.loop.call_later(min(_TICK_S, self.guard.header_timeout_s / 4), self._watch)
+        elif self._is_answered():
+            self.transport.abort()
+        else:
+            self._turn_away(408, "the request did not arrive in time")
+
+    def _is_answered(self) -> bool:
+        return bool(getattr(self.cycle, "response_started", False))  # there is none before the first request
+
+    def _turn_away(self, status: int, text: str) -> None:
+        """Answer without the application, and close."""
+        body = msgspec.json.encode({"error": text})
+        head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        self.transport.write(b"".join((STATUS_LINE[status], head, body)))
+        self.transport.close()
+
+
+def guarded(bounds: Guard) -> type[GuardedProtocol]:
+    """The protocol class that keeps to `bounds`: a server makes an instance for each connection by itself."""
+
+    class Guarded(GuardedProtocol):
+        guard = bounds
+
+    return Guarded

@@ -1,0 +1,81 @@
+"""A model behind HTTP in one process: `python -m servers.http_server CONFIG.json`, ended by SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import uvicorn
+
+from bench.core.errors import BenchError, HostError
+
+from .app import Application
+from .config import read_config
+from .http_guard import Guard, guarded
+
+if TYPE_CHECKING:
+    from .config import ServerConfig
+
+_GRACE_S = 1  # for requests under way when the server ends
+
+
+def settings(application: Application, config: ServerConfig) -> uvicorn.Config:
+    """How uvicorn serves an application within the bounds of `config`."""
+    if not ipaddress.ip_address(config.host).is_loopback:
+        raise HostError(
+            f"{config.host} is not this machine alone", hint="serve on 127.0.0.1, through a proxy if need be"
+        )
+    bounds = Guard(
+        max_connections=config.max_connections,
+        header_timeout_s=config.header_timeout_s,
+        idle_timeout_s=config.idle_timeout_s,
+    )
+    return uvicorn.Config(
+        application,
+        host=config.host,
+        port=config.port,
+        loop="uvloop",
+        http=guarded(bounds),
+        ws="none",
+        interface="asgi3",
+        lifespan="off",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=round(config.idle_timeout_s),
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+
+
+def main(config_path: Path) -> int:
+    """Serve until a signal ends it; the exit status."""
+    logging.basicConfig(stream=sys.stderr, level=logging.ERROR)
+    try:
+        config = read_config(config_path)
+        application = Application(config)
+        server = uvicorn.Server(settings(application, config))
+    except BenchError as error:
+        print(f"{error.message}; {error.hint}" if error.hint else error.message, file=sys.stderr)  # noqa: T201  its log
+        return error.exit_code
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)  # uvicorn raises the signal again once it has shut down
+    try:
+        server.run()
+    finally:
+        application.close()
+    return 0
+
+
+def _leave(*_: object) -> NoReturn:
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
