@@ -1,0 +1,63 @@
+"""The REST application under uvicorn, in a thread beside the gRPC server."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import uvicorn
+
+from bench.core.errors import HostError
+from bench.core.serving import LOOPBACK
+
+from .rest import RestApp
+
+_BACKLOG = 1024
+_START_DEADLINE_S = 10.0
+_GRACE_S = 1
+
+
+class RestServer:
+    """Listens on loopback as soon as it is made; HostError when another program has the port."""
+
+    def __init__(self, app: RestApp, port: int, *, idle_timeout_s: int = 75) -> None:
+        self._listener = _listener(port)
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            loop="uvloop",
+            lifespan="off",
+            ws="none",
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            date_header=False,
+            timeout_keep_alive=idle_timeout_s,
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, args=([self._listener],), name="rest-loop", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer what is under way and leave."""
+        self._server.should_exit = True
+        self._thread.join(_GRACE_S + 0.5)
+        self._listener.close()
+
+
+def _listener(port: int) -> socket.socket:
+    listener = socket.socket()
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((LOOPBACK, port))
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise HostError(
+            f"{LOOPBACK}:{port} cannot be listened on: {error.strerror}",
+            hint="end the program that has the port, or choose another",
+        ) from error
+    return listener
