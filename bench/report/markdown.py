@@ -64,7 +64,7 @@ def _lines(report: Report) -> Iterator[str]:
     yield ""
     yield _line(_COLUMNS)
     yield _line(["---" if place < _FIRST_NUMBER else "---:" for place in range(len(_COLUMNS))])
-    for section, row in report.rows:
+    for section, row in report.in_process:
         yield _line([_escaped(text) for text in _cells(section, row)], strong=row is section.best)
     yield ""
     yield "<details><summary>Flags, cells that are not ok, method, environment</summary>"
@@ -112,7 +112,7 @@ def _details(report: Report) -> Iterator[str]:
         if not row.is_ok:
             hint = f" Next: {_escaped(outcome.hint)}" if outcome.hint else ""
             made = f" ({_escaped(made_text(row))})" if outcome.status in NOT_RUN and row.record.artifact else ""
-            yield f"- {_escaped(f'{section.label} {row.variant}')}{made} {_escaped(how_it_ended(outcome))}.{hint}"
+            yield f"- {_escaped(f'{section.label} {row.name}')}{made} {_escaped(how_it_ended(outcome))}.{hint}"
     manifest = report.run.manifest
     yield f"- {_escaped(method_text(report))}"
     yield f"- run {_escaped(manifest.run_id)} in environment {_escaped(manifest.environment_id)}"

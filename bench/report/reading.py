@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,20 +11,20 @@ from pathlib import Path
 import msgspec
 
 from bench.core.cell import Cell, Tolerance
-from bench.core.record import Record
 from bench.core.results import RANKED_STATUS
-from bench.core.units import format_bytes
 from bench.records import Damage, RunDirectory, is_terminal, open_run
 
 from .decision import Decision, decide, has_labels
-from .row import Row
+from .row import Row, is_served
+from .served import ServedSection, gather
+from .settings import settings_of
 
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?!\w)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """The cells measured together: one model under one setting."""
+    """The cells in process that were measured together: one model under one setting."""
 
     model: str
     settings: str
@@ -57,6 +57,10 @@ class Section:
         return has_labels(self.rows)
 
 
+Place = tuple[Section | ServedSection, Row]
+"""A cell and where it stands."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FlagNote:
     """A warning, told once, with the cells it is about; numbers that differ between them are given as a range."""
@@ -64,16 +68,16 @@ class FlagNote:
     name: str
     text: str
     affects: tuple[str, ...]
-    cells: tuple[tuple[Section, Row], ...]
+    cells: tuple[Place, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Footnote:
-    """What steps say of the artifacts they made, told once, with its number and the cells it is about."""
+    """What steps say of the artifacts they made, and topologies of themselves, told once, with its number and cells."""
 
     number: int
     text: str
-    cells: tuple[tuple[Section, Row], ...]
+    cells: tuple[Place, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,18 +86,30 @@ class Report:
 
     run: RunDirectory
     sections: tuple[Section, ...]
+    served: tuple[ServedSection, ...]
     damages: tuple[Damage, ...]
     missing_cell_ids: tuple[str, ...]
 
     @property
-    def rows(self) -> tuple[tuple[Section, Row], ...]:
-        """All rows with their sections, in the order of the plan."""
+    def rows(self) -> tuple[Place, ...]:
+        """All rows with their sections: those in process, then those behind a server."""
+        behind = tuple((section, row) for section in self.served for row in section.rows)
+        return (*self.in_process, *behind)
+
+    @property
+    def in_process(self) -> tuple[tuple[Section, Row], ...]:
+        """The rows in process."""
         return tuple((section, row) for section in self.sections for row in section.rows)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of all models."""
+        return tuple(dict.fromkeys(row.record.cell.model.name for _, row in self.rows))
 
     @cached_property
     def flag_notes(self) -> tuple[FlagNote, ...]:
         """All flags of the run, most widespread first."""
-        told: dict[tuple[str, str], list[tuple[Section, Row, str, tuple[str, ...]]]] = {}
+        told: dict[tuple[str, str], list[tuple[Section | ServedSection, Row, str, tuple[str, ...]]]] = {}
         for section, row in self.rows:
             for flag in row.record.flags:
                 told.setdefault((flag.name, without_numbers(flag.text)), []).append(
@@ -112,8 +128,8 @@ class Report:
 
     @cached_property
     def footnotes(self) -> tuple[Footnote, ...]:
-        """The notes of all artifacts, in the order in which the rows bring them up."""
-        told: dict[str, list[tuple[Section, Row, str]]] = {}
+        """The notes of all artifacts and topologies, in the order in which the rows bring them up."""
+        told: dict[str, list[tuple[Section | ServedSection, Row, str]]] = {}
         for section, row in self.rows:
             for note in row.notes:
                 told.setdefault(without_numbers(note), []).append((section, row, note))
@@ -135,48 +151,38 @@ def read_report(run_dir: Path) -> Report:
     """Read a run; StoreError when it is none or cannot be read."""
     run = open_run(run_dir)
     records, damages = run.records()
-    by_group: dict[str, list[Record]] = {}
-    for record in records:
-        by_group.setdefault(record.group_id, []).append(record)
     sound = {record.cell_id for record in records if record.outcome.status == RANKED_STATUS}
-    models = [members[0].cell.model.name for members in by_group.values()]
-    sections = tuple(
-        Section(
+    rows = [
+        Row(
+            record=record,
+            tolerance=_tolerance(run.manifest.resolved_matrix, record.cell),
+            has_sound_reference=record.reference_id in sound,
+        )
+        for record in records
+    ]
+    sections = tuple(_sections([row for row in rows if not is_served(row.record)]))
+    done = {record.cell_id for record in records if is_terminal(record)}
+    return Report(
+        run=run,
+        sections=sections,
+        served=tuple(gather(rows)),
+        damages=damages,
+        missing_cell_ids=tuple(cell_id for cell_id in run.manifest.planned_cell_ids if cell_id not in done),
+    )
+
+
+def _sections(rows: Sequence[Row]) -> Iterator[Section]:
+    by_group: dict[str, list[Row]] = {}
+    for row in rows:
+        by_group.setdefault(row.record.group_id, []).append(row)
+    models = [members[0].record.cell.model.name for members in by_group.values()]
+    for model, members in zip(models, by_group.values(), strict=True):
+        yield Section(
             model=model,
-            settings=settings_of(members[0].cell),
-            rows=tuple(
-                Row(
-                    record=record,
-                    tolerance=_tolerance(run.manifest.resolved_matrix, record.cell),
-                    has_sound_reference=record.reference_id in sound,
-                )
-                for record in members
-            ),
+            settings=settings_of(members[0].record.cell),
+            rows=tuple(members),
             is_only_one_of_model=models.count(model) == 1,
         )
-        for model, members in zip(models, by_group.values(), strict=True)
-    )
-    done = {record.cell_id for record in records if is_terminal(record)}
-    missing = tuple(cell_id for cell_id in run.manifest.planned_cell_ids if cell_id not in done)
-    return Report(run=run, sections=sections, damages=damages, missing_cell_ids=missing)
-
-
-def settings_of(cell: Cell) -> str:
-    """What the cells of a group have in common, in words."""
-    threads = cell.limits.threads
-    parts = [f"batch {cell.batch}", f"{threads} {'thread' if threads == 1 else 'threads'}"]
-    for dimension in cell.dimensions:
-        between = "–" if dimension.kind == "uniform" else "/"
-        parts.append(f"{dimension.name} {between.join(map(str, dimension.values))}")
-    if cell.limits.cpu_ids is not None:
-        parts.append(f"processors {','.join(map(str, cell.limits.cpu_ids))}")
-    if cell.limits.cpu_quota_cores is not None:
-        parts.append(f"quota {cell.limits.cpu_quota_cores:g} processors")
-    if cell.limits.memory_limit_bytes is not None:
-        parts.append(f"at most {format_bytes(cell.limits.memory_limit_bytes)}")
-    if cell.topology != "direct":
-        parts.append(cell.topology)
-    return ", ".join(parts)
 
 
 def without_numbers(text: str) -> str:

@@ -29,6 +29,11 @@ class Row:
         return self.record.cell.variant.name
 
     @property
+    def name(self) -> str:
+        """What it is called beside the others of its section."""
+        return self.variant
+
+    @property
     def is_ok(self) -> bool:
         """Whether its numbers may be ranked."""
         return self.record.outcome.status == RANKED_STATUS
@@ -72,6 +77,11 @@ class Row:
             return "reference"
         comparison = self.record.comparison
         return comparison.direction if comparison is not None and self.has_sound_reference else "not compared"
+
+
+def is_served(record: Record) -> bool:
+    """Whether a cell is behind a server, also where it never came so far that it was served."""
+    return record.served is not None or (record.cell.topology != "direct" and record.statistics is None)
 
 
 def speed_up(row: Row) -> Estimate:

@@ -8,9 +8,12 @@ from typing import IO, TYPE_CHECKING
 
 from bench.core.units import format_bytes, format_seconds
 
+from .console import UNBOUNDED_COLUMNS, fitting, grid, line
 from .headline import Headline, headline
 from .reading import Report, Section, merged_text, without_numbers
 from .row import Row
+from .served.terminal import served_blocks
+from .served.words import method_text as served_method_text
 from .words import (
     NOT_RUN,
     NOTHING,
@@ -32,8 +35,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-#: Wider than any table: without a terminal nothing is wrapped.
-_UNBOUNDED_COLUMNS = 10_000
 _NAME_CHARS = 40
 #: The verdict of a cell that is not ok is its status.
 _COLUMNS = (
@@ -57,7 +58,7 @@ def render(report: Report, stream: IO[str]) -> str:
     from rich.console import Console
 
     target = Console(file=stream)
-    width = target.width if target.is_terminal else _UNBOUNDED_COLUMNS
+    width = target.width if target.is_terminal else UNBOUNDED_COLUMNS
     written = io.StringIO()
     console = Console(
         file=written, force_terminal=target.is_terminal, width=width, markup=False, highlight=False, emoji=False
@@ -69,12 +70,6 @@ def render(report: Report, stream: IO[str]) -> str:
     if not target.is_terminal:  # cells are filled up with blanks, which a file need not keep
         text = "".join(f"{line.rstrip()}\n" for line in text.splitlines())
     return _encodable(text, getattr(stream, "encoding", None) or "utf-8")
-
-
-def _natural_width(table: Table) -> int:
-    from rich.console import Console
-
-    return Console(file=io.StringIO(), width=_UNBOUNDED_COLUMNS).measure(table).maximum
 
 
 def _encodable(text: str, encoding: str) -> str:
@@ -91,24 +86,27 @@ def _blocks(report: Report, width: int) -> Iterator[RenderableType]:
         yield from _summary(said, width)
     for section in report.sections:
         yield from _section(section, width)
+    for served in report.served:
+        yield from served_blocks(served, width)
     yield from _notes(report)
     yield from _flags(report)
     yield from _not_ok(report)
     yield from _data(report)
     if report.sections:
-        yield _line(method_text(report), style="dim")
+        yield line(method_text(report), style="dim")
+    if report.served:
+        yield line(served_method_text(report.served[0].slo_ms), style="dim")
 
 
 def _summary(said: Sequence[tuple[Section, Headline]], width: int) -> Iterator[RenderableType]:
     """What to take: a row for each model, then a sentence for each with what else is worth a look."""
-    roomy = _summary_table(said, gap=2)
-    yield roomy if _natural_width(roomy) <= width else _summary_table(said, gap=1)
+    yield fitting(lambda gap: _summary_table(said, gap), width)
     yield ""
     for section, words in said:
         style = "bold green" if section.best is not None else "bold"
-        yield _line(f"{printable(section.label)}: {printable(words.sentence)}", style=style)
+        yield line(f"{printable(section.label)}: {printable(words.sentence)}", style=style)
         for also in words.also:
-            yield _line(printable(also), indent=2)
+            yield line(printable(also), indent=2)
     yield ""
 
 
@@ -137,25 +135,20 @@ def _section(section: Section, width: int) -> Iterator[RenderableType]:
     title = Text(printable(section.model), style="bold")
     title.append(f"  {printable(section.settings)}", style="dim not bold")
     yield title
-    roomy = _table(section, gap=2)
-    yield roomy if _natural_width(roomy) <= width else _table(section, gap=1)
+    yield fitting(lambda gap: _table(section, gap), width)
     yield ""
 
 
 def _table(section: Section, gap: int) -> Table:
-    from rich.table import Table
     from rich.text import Text
 
     columns = [column for column in _COLUMNS if section.has_labels or column != "accuracy"]
-    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="dim")
-    rows = [(row, _cells(section, row)) for row in section.rows]
-    for column in columns:
-        longest = max(len(word) for _, texts in rows for word in (column, *texts[column].split()))
-        table.add_column(column, justify="right" if column in _NUMBERS else "left", min_width=longest)
-    for row, texts in rows:
+    rows = []
+    for row in section.rows:
+        texts = _cells(section, row)
         cells = [Text(texts[column], style=_verdict_style(row) if column == "verdict" else "") for column in columns]
-        table.add_row(*cells, style="bold" if row is section.best else "" if row.is_ok else "dim")
-    return table
+        rows.append((cells, "bold" if row is section.best else "" if row.is_ok else "dim"))
+    return grid(columns, rows, numbers=_NUMBERS, gap=gap)
 
 
 def _verdict_style(row: Row) -> str:
@@ -179,24 +172,24 @@ def _cells(section: Section, row: Row) -> dict[str, str]:
 
 
 def _notes(report: Report) -> Iterator[RenderableType]:
-    """What the steps say of the artifacts that they made."""
+    """What the steps say of the artifacts that they made, and topologies of themselves."""
     if not report.footnotes:
         return
-    yield _line("notes", style="bold")
+    yield line("notes", style="bold")
     for note in report.footnotes:
-        yield _line(printable(note.text), indent=2)
-        yield _line(printable(cells_text(note)), indent=4, style="dim")
+        yield line(printable(note.text), indent=2)
+        yield line(printable(cells_text(note)), indent=4, style="dim")
     yield ""
 
 
 def _flags(report: Report) -> Iterator[RenderableType]:
     if not report.flag_notes:
         return
-    yield _line("flags", style="bold")
+    yield line("flags", style="bold")
     for note in report.flag_notes:
         affects = f" (taints {printable(affects_text(note))})" if note.affects else ""
-        yield _line(f"{printable(note.name)}{affects}: {printable(note.text)}", indent=2)
-        yield _line(printable(cells_text(note)), indent=4, style="dim")
+        yield line(f"{printable(note.name)}{affects}: {printable(note.text)}", indent=2)
+        yield line(printable(cells_text(note)), indent=4, style="dim")
     yield ""
 
 
@@ -210,14 +203,14 @@ def _not_ok(report: Report) -> Iterator[RenderableType]:
                 reason = how_it_ended(outcome)
                 same = told.setdefault((without_numbers(reason), outcome.hint), [])
                 made = f" ({made_text(row)})" if wanted and row.record.artifact is not None else ""
-                same.append((f"{section.label} {row.variant}{made}", reason))
+                same.append((f"{section.label} {row.name}{made}", reason))
         if told:
-            yield _line(title, style="bold")
+            yield line(title, style="bold")
         for (_, hint), entries in told.items():
             names, reasons = zip(*entries, strict=True)
-            yield _line(f"{printable(', '.join(names))}: {printable(merged_text(reasons))}", indent=2)
+            yield line(f"{printable(', '.join(names))}: {printable(merged_text(reasons))}", indent=2)
             if hint:
-                yield _line(f"next: {printable(hint)}", indent=4, style="dim")
+                yield line(f"next: {printable(hint)}", indent=4, style="dim")
         if told:
             yield ""
 
@@ -225,14 +218,7 @@ def _not_ok(report: Report) -> Iterator[RenderableType]:
 def _data(report: Report) -> Iterator[RenderableType]:
     """What is missing of the data itself."""
     for damage in report.damages:
-        yield _line(f"damaged: {printable(str(damage))}", style="bold red")
+        yield line(f"damaged: {printable(str(damage))}", style="bold red")
     unfinished = unfinished_text(report)
     if unfinished:
-        yield _line(unfinished, style="bold")
-
-
-def _line(text: str, *, indent: int = 0, style: str = "") -> RenderableType:
-    from rich.padding import Padding
-    from rich.text import Text
-
-    return Padding(Text(text, style=style), (0, 0, 0, indent), expand=False)
+        yield line(unfinished, style="bold")

@@ -21,6 +21,7 @@ from bench.core.units import (
 
 from .reading import FlagNote, Footnote, Report, Section
 from .row import Row, speed_up, worst
+from .served import ServedSection
 
 NOTHING = "–"
 #: Statuses with a next step that is not a repair: nothing broke.
@@ -227,15 +228,19 @@ def _judgements(row: Row) -> list[str]:
 
 def cells_text(note: FlagNote | Footnote) -> str:
     """The cells of a note as `model: variants`, or a whole section by its name alone."""
-    variants: dict[str, list[str]] = {}
-    totals: dict[str, int] = {}
+    names: dict[int, list[str]] = {}
+    sections: dict[int, Section | ServedSection] = {}
     for section, row in note.cells:
-        variants.setdefault(section.label, []).append(row.variant)
-        totals[section.label] = len(section.rows)
-    return "; ".join(
-        f"{label}: all {len(names)}" if len(names) == totals[label] > 1 else f"{label}: {', '.join(names)}"
-        for label, names in variants.items()
-    )
+        sections[id(section)] = section
+        names.setdefault(id(section), []).append(row.name)
+    return "; ".join(_section_cells_text(sections[key], found) for key, found in names.items())
+
+
+def _section_cells_text(section: Section | ServedSection, names: list[str]) -> str:
+    if not len(names) == len(section.rows) > 1:
+        return f"{section.label}: {', '.join(names)}"
+    served = " behind a server" if isinstance(section, ServedSection) else ""
+    return f"{section.label}: all {len(names)}{served}"
 
 
 def affects_text(note: FlagNote) -> str:

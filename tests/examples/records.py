@@ -27,6 +27,7 @@ from bench.core.results import (
     Status,
 )
 from bench.records import Journal, RunDirectory, create, write_samples
+from tests.examples.requests import store_example
 
 RUN_ID = "20261120-153012-example-0a1b"
 STARTED_AT = "2026-11-20T15:30:12+00:00"
@@ -291,7 +292,8 @@ def create_run(results_dir: Path, planned: Sequence[Record] = (), *, name: str =
 
 
 def write_run(results_dir: Path, records: Sequence[Record] = (), *, name: str = "example") -> RunDirectory:
-    """A finished run on disk: its journal holds `records` (by default `make_records`), with samples where measured."""
+    """A finished run on disk: its journal holds `records` (by default `make_records`), with samples where measured, and
+    requests where served."""
     chosen = records or make_records()
     run = create_run(results_dir, chosen, name=name)
     with Journal(run.journal_path) as journal:
@@ -300,5 +302,8 @@ def write_run(results_dir: Path, records: Sequence[Record] = (), *, name: str = 
             if record.samples is not None:
                 samples = write_samples(run.path, record.cell_id, make_blocks(seed=place))
                 stored = replace(stored, samples=samples)
+            if record.served is not None:
+                path = store_example(run.path, record.cell_id)
+                stored = replace(stored, served=replace(record.served, samples_path=path))
             journal.append(stored)
     return run

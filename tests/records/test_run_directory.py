@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import shutil
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,22 @@ from hypothesis import strategies as st
 from bench.core.canonical import digest
 from bench.core.errors import StoreError
 from bench.core.record import Record
+from bench.core.requests import Requests
 from bench.core.results import Status
-from bench.records import Journal, create, is_terminal, latest, open_run, read_samples, run_directory, run_paths
+from bench.records import (
+    Journal,
+    create,
+    is_terminal,
+    latest,
+    open_run,
+    read_samples,
+    run_directory,
+    run_paths,
+    stored_requests,
+)
 from tests.examples.faults import before_operation, die_before_each_operation, fail_with
 from tests.examples.records import create_run, make_blocks, make_record, make_records, write_run
+from tests.examples.requests import make_requests
 
 V1 = Path(__file__).parents[1] / "data" / "records" / "v1"
 RESOLVED = {"name": "example", "models": ["digits", "minilm"], "measurement": {"rounds": 5, "budget_s": None}}
@@ -265,11 +278,15 @@ class TestVersion1:
         run = open_run(path)
         records, damages = run.records()
         assert damages == ()
-        assert len(records) == len(run.manifest.planned_cell_ids) == 20
+        assert len(records) == len(run.manifest.planned_cell_ids) == 22
         assert {record.outcome.status for record in records} == {record.outcome.status for record in make_records()}
         for place, record in enumerate(records):
             if record.samples is not None:
                 assert read_samples(path, record.samples) == make_blocks(seed=place)
+            if record.served is not None:
+                requests, expected = stored_requests(path, record.served.samples_path), make_requests()
+                for column in fields(Requests):
+                    assert (getattr(requests, column.name) == getattr(expected, column.name)).all()
 
     def test_a_changed_record_needs_a_new_version(self) -> None:
         """After a release: a new SCHEMA_VERSION, a migration, and files of it. Before: write the files again."""

@@ -1,0 +1,71 @@
+"""What cells have in common, and how they are reached, in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bench.core.artifact import Options
+from bench.core.cell import Cell, LoadPlan, Variant
+from bench.core.units import format_bytes
+
+_PLAIN_LOAD = LoadPlan()
+_ANY_VARIANT = Variant(name="", source="", adapter="")
+
+
+def settings_of(cell: Cell) -> str:
+    """Batch, threads, sizes and limits, which the cells of a group have in common."""
+    threads = cell.limits.threads
+    parts = [f"batch {cell.batch}", f"{threads} {'thread' if threads == 1 else 'threads'}"]
+    for dimension in cell.dimensions:
+        between = "–" if dimension.kind == "uniform" else "/"
+        parts.append(f"{dimension.name} {between.join(map(str, dimension.values))}")
+    if cell.limits.cpu_ids is not None:
+        parts.append(f"processors {','.join(map(str, cell.limits.cpu_ids))}")
+    if cell.limits.cpu_quota_cores is not None:
+        parts.append(f"quota {cell.limits.cpu_quota_cores:g} processors")
+    if cell.limits.memory_limit_bytes is not None:
+        parts.append(f"at most {format_bytes(cell.limits.memory_limit_bytes)}")
+    return ", ".join(parts)
+
+
+def in_process(cell: Cell) -> Cell:
+    """The same variant under the same setting without a server."""
+    return replace(cell, topology="direct", topology_options=(), load=_PLAIN_LOAD)
+
+
+def of_any_variant(cell: Cell) -> Cell:
+    """What all topologies, loads and variants of a model under one setting have in common."""
+    return replace(in_process(cell), variant=_ANY_VARIANT)
+
+
+def topology_text(cell: Cell) -> str:
+    """The topology with the options that are given, e.g. `multiprocess (workers 2, balance reuse_port)`."""
+    given = options_text(cell.topology_options)
+    return f"{cell.topology} ({given})" if given else cell.topology
+
+
+def options_text(options: Options) -> str:
+    """Options as words: `workers 2, keep_alive no`."""
+    return ", ".join(f"{name} {_value_text(value)}" for name, value in options)
+
+
+def _value_text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "/".join(map(_value_text, value)) if isinstance(value, tuple) else str(value)
+
+
+def load_text(plan: LoadPlan) -> str:
+    """How requests arrive, e.g. `poisson 50/s` or `closed, 4 callers`."""
+    if plan.kind == "closed":
+        return f"closed, {plan.concurrency} {'caller' if plan.concurrency == 1 else 'callers'}"
+    if plan.kind == "trace":
+        return f"trace {plan.trace_path.rpartition('/')[2]}"
+    rate = (
+        f"{plan.rate_per_s:g}/s" if plan.rate_per_s is not None else f"{100 * (plan.load_ratio or 0.0):g} % of the most"
+    )
+    if plan.kind == "ramp" and plan.end_rate_per_s is not None:
+        rate += f" to {plan.end_rate_per_s:g}/s"
+    if plan.kind == "burst" and plan.burst_size is not None:
+        rate += f", {plan.burst_size} at once"
+    return f"{plan.kind} {rate}"
