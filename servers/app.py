@@ -59,7 +59,9 @@ class Application:
         self._inference = Inference(self._model.run, max_waiting=config.max_waiting, batching=config.batching)
         self._count = Counters(Path(config.counters_dir)).add
         self._max_body_bytes = config.max_body_bytes
-        self._exchange = Exchange(config.service.model, self._model.inputs, self._model.outputs)
+        self._exchange = Exchange(
+            config.service.model, self._model.inputs, self._model.outputs, tokenizer=config.service.tokenizer
+        )
         self._inference_paths = frozenset(self._exchange.paths)
         self._pages = pages(self._model)
 

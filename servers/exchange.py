@@ -13,6 +13,8 @@ from bench.wire import Message
 from bench.wire.kserve_messages import VERSION, decode_inference, encode_answer, require_outputs
 from bench.wire.tfs_messages import decode_predict, encode_predictions
 
+from .gateway_text import SENTENCES_PATH, with_sentences
+
 if TYPE_CHECKING:
     from bench.core.contracts import Array, Batch
 
@@ -21,10 +23,11 @@ if TYPE_CHECKING:
     Decode = Callable[[bytes, Mapping[str, str]], tuple[Batch, Answer]]
     """Body and headers (lower case) of a request to its tensors, and how to answer it; WireError when it is wrong."""
 
+JSON_TYPE = "application/json"
 #: Content type -> encoding of `PREDICT_PATH`.
 CONTENT_TYPES: Mapping[str, str] = {
     "application/vnd.deploybench.tensors": "binary",
-    "application/json": "json",
+    JSON_TYPE: "json",
     "application/x-npy": "npy",
     "application/x-npz": "npy",
 }
@@ -34,7 +37,9 @@ PREDICT_PATH = "/v1/predict"
 class Exchange:
     """The encodings in which one model can be asked, over HTTP."""
 
-    def __init__(self, model: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> None:
+    def __init__(
+        self, model: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], *, tokenizer: str = ""
+    ) -> None:
         self._by_type = {kind: _by_encoding(name, model, inputs, outputs) for kind, name in CONTENT_TYPES.items()}
         kserve = _kserve(model, inputs, outputs)
         tfs = _tfs(inputs, outputs)
@@ -43,6 +48,10 @@ class Exchange:
             for name in {model, quote(model, safe="")}:
                 self._by_path[f"/v2/models/{name}{version}/infer"] = kserve
                 self._by_path[f"/v1/models/{name}{version}:predict"] = tfs
+        if tokenizer:
+            answer = partial(wire.encoding("json").encode_response, model, specs=outputs)
+            json_or_texts = with_sentences(self._by_type[JSON_TYPE], answer, tokenizer, inputs)
+            self._by_type[JSON_TYPE] = self._by_path[SENTENCES_PATH] = json_or_texts
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ class Service:
     adapter: str
     adapter_options: Options = ()
     threads: int = 1
+    tokenizer: str = ""  # path of a tokenizer.json: requests may then hold texts in place of token ids
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

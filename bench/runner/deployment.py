@@ -44,13 +44,15 @@ class ServingFailed(Exception):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """Where processes run. `clients_limits` is what the load generator may use; `network` is the host's where people
-    shall reach the server."""
+    shall reach the server, `port` the endpoint's where they choose it, `tokenizer` what makes token ids of their
+    texts."""
 
     servers_limits: Limits
     clients_limits: Limits
     start_deadline_s: float
     network: Literal["private", "host"] = "private"
-    port: int | None = None  # of the endpoint, where people choose it
+    port: int | None = None
+    tokenizer: str = ""
 
 
 def shared_out(limits: Limits, start_deadline_s: float) -> tuple[Settings, bool]:
@@ -187,6 +189,7 @@ class Deployment:
             adapter=cell.variant.adapter,
             adapter_options=cell.variant.adapter_options,
             threads=cell.limits.threads,
+            tokenizer=self._settings.tokenizer,
         )
         description: Description = topology.describe(service, topology.Options(**dict(cell.topology_options)), site)
         return description

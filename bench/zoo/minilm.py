@@ -117,10 +117,15 @@ def encode(tokenizer: Any, texts: Sequence[str], length: int) -> Batch:
     }
 
 
+def tokenizer_path() -> Path:
+    """The file of its tokenizer; HostError when it was not fetched."""
+    return member("minilm", f"{_ROOT}/tokenizer.json")
+
+
 def _tokenizer() -> Any:
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(member("minilm", f"{_ROOT}/tokenizer.json")))
+    tokenizer = Tokenizer.from_file(str(tokenizer_path()))
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
