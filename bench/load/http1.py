@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -67,7 +68,7 @@ class Http1Transport(SocketTransport[_Exchange]):
 
     def opened(self, answer: RawAnswer) -> tuple[bytes, Mapping[str, str]]:
         """Body, decompressed, and headers of a kept answer."""
-        fields = fields_of(answer.head)
+        fields = fields_of(answer.heads[0])
         body = b"".join(answer.pieces)
         return decompressed(body) if fields.get("content-encoding") == "gzip" else body, fields
 
@@ -78,15 +79,16 @@ class Http1Transport(SocketTransport[_Exchange]):
         while self._keep_alive and len(self._connections) < connections:
             self._idle.append(self._connect_ahead())
 
-    def _drop_all(self) -> None:
-        super()._drop_all()
-        self._idle.clear()
+    def _drop(self, connection: _Exchange) -> None:
+        super()._drop(connection)
+        if connection.request == _IDLE:
+            with contextlib.suppress(ValueError):  # taken out of the pool for the request that just ended
+                self._idle.remove(connection)
 
     def _received_some(self, connection: _Exchange, data: bytes, now_ns: int) -> None:
         answer = connection.answer
         if connection.request == _IDLE:
             self._unsolicited += 1
-            self._idle.remove(connection)
             self._drop(connection)
             return
         try:
@@ -108,8 +110,8 @@ class Http1Transport(SocketTransport[_Exchange]):
 
     def _ended(self, connection: _Exchange, now_ns: int) -> None:
         if connection.request == _IDLE:
-            self._idle.remove(connection)
-        elif connection.answer.end():
+            return
+        if connection.answer.end():
             self._finish(connection, now_ns)
         else:
             self._record.finish(connection.request, DISCONNECTED, now_ns)
@@ -117,7 +119,7 @@ class Http1Transport(SocketTransport[_Exchange]):
     def _finish(self, connection: _Exchange, now_ns: int) -> None:
         answer = connection.answer
         if answer.keeps_body:
-            self._record.keep(connection.request, answer.head, answer.pieces)
+            self._record.keep(connection.request, (answer.head,), answer.pieces)
         self._record.finish(connection.request, answer.status, now_ns, answer.stamps)
 
 

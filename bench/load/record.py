@@ -65,7 +65,7 @@ class RawAnswer:
     """A kept answer as it came: decoding it would take time from the requests that are due meanwhile."""
 
     request: int
-    head: bytes
+    heads: Sequence[bytes]
     pieces: Sequence[bytes]
 
 
@@ -119,10 +119,10 @@ class Record:
         """Whether the answer to this request is to be kept."""
         return self._keep_every > 0 and request % self._keep_every == 0 and self._budget_bytes > 0
 
-    def keep(self, request: int, head: bytes, pieces: Sequence[bytes]) -> None:
+    def keep(self, request: int, heads: Sequence[bytes], pieces: Sequence[bytes]) -> None:
         """Keep an answer; the one that exhausts the budget is the last."""
-        self._budget_bytes -= len(head) + sum(map(len, pieces))
-        self.kept.append(RawAnswer(request=request, head=head, pieces=pieces))
+        self._budget_bytes -= sum(map(len, heads)) + sum(map(len, pieces))
+        self.kept.append(RawAnswer(request=request, heads=heads, pieces=pieces))
 
     def requests(self) -> Requests:
         """The columns, in order of planned time. What ended after its time-out has timed out, whoever was late."""

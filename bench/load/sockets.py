@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import resource
 import select
 import socket
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -37,7 +38,7 @@ class Connection:
         connected.setblocking(False)
         self.socket = connected
         self.fileno = connected.fileno()
-        self.send: Callable[[bytes], int] = connected.send
+        self.send: Callable[[bytes | memoryview], int] = connected.send
         self.receive: Callable[[int], bytes] = connected.recv
         self.unsent: deque[memoryview] = deque()
 
@@ -177,7 +178,7 @@ class SocketTransport(ABC, Generic[C]):
         for connection in list(self._connections.values()):
             self._drop(connection)
 
-    def _transmit(self, connection: C, data: bytes) -> None:
+    def _transmit(self, connection: C, data: bytes | memoryview) -> None:
         """Send now what the socket takes, the rest when it can take more."""
         if connection.unsent:
             connection.unsent.append(memoryview(data))
@@ -193,14 +194,23 @@ class SocketTransport(ABC, Generic[C]):
             connection.unsent.append(memoryview(data)[taken:])
             self._epoll.modify(connection.fileno, _WRITABLE)
 
+    def _transmit_all(self, connection: C, pieces: Iterable[bytes | memoryview]) -> None:
+        """The same for many pieces, with few calls."""
+        must_wait = bool(connection.unsent)
+        connection.unsent.extend(map(memoryview, pieces))
+        if not must_wait:
+            self._flush(connection)
+            if connection.unsent:
+                self._epoll.modify(connection.fileno, _WRITABLE)
+
     def _flush(self, connection: C) -> None:
         """The socket takes more again."""
         unsent = connection.unsent
         try:
             while unsent:
-                taken = connection.socket.sendmsg([unsent[at] for at in range(min(len(unsent), _BUFFERS_AT_ONCE))])
+                taken = connection.socket.sendmsg(list(itertools.islice(unsent, _BUFFERS_AT_ONCE)))
                 self._sent += taken
-                while taken and taken >= len(unsent[0]):
+                while unsent and taken >= len(unsent[0]):
                     taken -= len(unsent.popleft())
                 if taken:
                     unsent[0] = unsent[0][taken:]

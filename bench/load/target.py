@@ -46,16 +46,21 @@ class Target:
         self.transport.close()
 
 
-def open_target(endpoint: Endpoint, payloads: Sequence[Message], *, max_connections: int = 512) -> Target:
+def open_target(
+    endpoint: Endpoint, payloads: Sequence[Message], *, max_connections: int = 512, grpc_connections: int = 4
+) -> Target:
     """Prepare `payloads` for `endpoint`; nothing is sent yet, and connections are opened by a drive.
 
-    HTTP carries one request at a time on each of up to `max_connections` connections. gRPC carries many on one, and
-    opens further ones only where a server takes no more streams. HostError when so many files may not be open.
+    HTTP carries one request at a time on each of up to `max_connections` connections. gRPC carries many on each of
+    `grpc_connections`, and opens further ones only where a server takes no more streams. HostError when so many files
+    may not be open.
     """
     if endpoint.protocol == "grpc":
         from .grpc import GrpcTransport
 
-        transport: Transport = GrpcTransport(endpoint, payloads, max_connections=max_connections)
+        transport: Transport = GrpcTransport(
+            endpoint, payloads, connections=grpc_connections, max_connections=max_connections
+        )
     else:
         from .http1 import Http1Transport
 
