@@ -6,16 +6,18 @@ Serving answers by default. The signature is the model's default one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
 from bench.core.artifact import TensorSpec
 
+from .dtypes import wire_name
 from .encoding import Message, WireError
 from .protobuf import serving
 from .protobuf.tensors import array_of, fill_tensor
+from .signature import answered, fitted, require_names
 
 if TYPE_CHECKING:
     from bench.core.contracts import Array, Batch
@@ -31,25 +33,27 @@ class TfsGrpc:
         request = serving.PredictRequest()
         request.model_spec.name = model
         for name, array in batch.items():
-            spec = TensorSpec(name=name, dtype="str" if array.dtype.kind in "OSU" else array.dtype.name, shape=())
-            fill_tensor(request.inputs[name], array, spec)
+            fill_tensor(request.inputs[name], array, wire_name(array))
         return Message(body=request.SerializeToString(), path=PREDICT_PATH)
 
     def decode_request(self, body: bytes, headers: Mapping[str, str], inputs: Sequence[TensorSpec]) -> Batch:
         """The inputs of a PredictRequest."""
-        return tensors_in(parsed(serving.PredictRequest, body).inputs, inputs)
+        return inputs_in(parsed(serving.PredictRequest, body).inputs, inputs)
 
     def encode_response(self, model: str, outputs: Mapping[str, Array], specs: Sequence[TensorSpec]) -> Message:
         """A PredictResponse."""
         response = serving.PredictResponse()
         response.model_spec.name = model
         for spec in specs:
-            fill_tensor(response.outputs[spec.name], outputs[spec.name], spec)
+            fill_tensor(response.outputs[spec.name], outputs[spec.name], spec.dtype)
         return Message(body=response.SerializeToString())
 
     def decode_response(self, body: bytes, headers: Mapping[str, str], specs: Sequence[TensorSpec]) -> Batch:
-        """The outputs of a PredictResponse."""
-        return tensors_in(parsed(serving.PredictResponse, body).outputs, specs)
+        """The outputs of a PredictResponse, of any shape."""
+        tensors = parsed(serving.PredictResponse, body).outputs
+        return answered(
+            {spec.name: array_of(tensors[spec.name], spec) for spec in specs if spec.name in tensors}, specs
+        )
 
 
 def parsed(message_class: Any, body: bytes) -> Any:
@@ -60,36 +64,10 @@ def parsed(message_class: Any, body: bytes) -> Any:
         raise WireError(f"not a {message_class.DESCRIPTOR.full_name}: {error}") from error
 
 
-def tensors_in(tensors: Mapping[str, Any], specs: Sequence[TensorSpec]) -> dict[str, Array]:
-    """Arrays of a map of TensorProtos, one per spec; WireError when the names differ, or sizes of one dimension do."""
+def inputs_in(tensors: Mapping[str, Any], specs: Sequence[TensorSpec]) -> Batch:
+    """Arrays of a map of TensorProtos, one for each spec; WireError when they do not fit."""
     require_names(tensors, specs)
-    arrays = {spec.name: array_of(tensors[spec.name], spec) for spec in specs}
-    require_equal_sizes(arrays, specs)
-    return arrays
-
-
-def require_names(given: Iterable[str], specs: Sequence[TensorSpec]) -> None:
-    """WireError in TensorFlow Serving's words when `given` are not the names of `specs`."""
-    sent, wanted = set(given), {spec.name for spec in specs}
-    if sent != wanted:
-        raise WireError(
-            f"input size does not match signature: {len(sent)}!={len(wanted)} len({_listed(sent)}) != "
-            f"len({_listed(wanted)}). Sent extra: {_listed(sent - wanted)}. "
-            f"Missing but required: {_listed(wanted - sent)}."
-        )
-
-
-def require_equal_sizes(arrays: Mapping[str, Array], specs: Sequence[TensorSpec]) -> None:
-    """WireError when a named dimension has one size in one tensor and another in the next."""
-    sizes: dict[str, int] = {}
-    for spec in specs:
-        for dim, size in zip(spec.shape, arrays[spec.name].shape, strict=True):
-            if isinstance(dim, str) and sizes.setdefault(dim, size) != size:
-                raise WireError(f"the dimension {dim!r} is {size} in {spec.name!r} and {sizes[dim]} elsewhere")
-
-
-def _listed(names: Iterable[str]) -> str:
-    return f"{{{','.join(sorted(names))}}}"
+    return fitted({spec.name: array_of(tensors[spec.name], spec) for spec in specs}, specs)
 
 
 ENCODING = TfsGrpc()

@@ -54,11 +54,11 @@ class Server:
         self._inference = Inference(
             self._manager, metrics, counters, checks_method_names=flags.enable_signature_method_name_check
         )
-        self._rest = self._start_rest(config, metrics, metrics_path)
+        self._grpc = self._start_grpc(config)
         try:
-            self._grpc = self._start_grpc(config)
+            self._rest = self._start_rest(config, metrics, metrics_path)
         except BaseException:
-            self.stop()
+            self._grpc.stop(None).wait()
             raise
 
     def watch(self, stopped: threading.Event) -> None:
@@ -73,10 +73,10 @@ class Server:
 
     def stop(self) -> None:
         """Take no more calls, and answer what is under way if that takes no longer than 1.5 s."""
+        answered = self._grpc.stop(_STOP_S)
         if self._rest is not None:
             self._rest.stop()
-        if self._grpc is not None:
-            self._grpc.stop(_STOP_S).wait()
+        answered.wait()
 
     def close(self) -> None:
         """Give the models back too; a program that ends need not."""

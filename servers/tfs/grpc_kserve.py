@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from bench.core.serving import Service
-from bench.wire.kserve_grpc import DATA_TYPES, add_tensor, tensors_in
+from bench.wire.dtypes import KSERVE_NAMES
+from bench.wire.kserve_grpc import add_tensor, inputs_in
 from bench.wire.protobuf import inference as messages
 
 from .inference import Call, Inference, Target
@@ -54,7 +55,7 @@ class Kserve:
             ):
                 for spec in specs:
                     shape = [-1 if isinstance(dim, str) else dim for dim in spec.shape]
-                    tensors.add(name=spec.name, datatype=DATA_TYPES.get(spec.dtype, spec.dtype), shape=shape)
+                    tensors.add(name=spec.name, datatype=KSERVE_NAMES.get(spec.dtype, spec.dtype), shape=shape)
         return response
 
     def model_infer(self, request: Any, call: Call) -> Any:
@@ -64,11 +65,12 @@ class Kserve:
                 raise StatusError("INVALID_ARGUMENT", f"{tensor.name!r}: shared memory is not supported")
         with self._inference.using(_target(request.model_name, request.model_version), call) as loaded:
             wanted = _wanted([each.name for each in request.outputs], loaded.model.outputs)
-            batch = tensors_in(request.inputs, request.raw_input_contents, loaded.model.inputs)
+            batch = inputs_in(request, loaded.model.inputs)
             outputs = self._inference.run(loaded, batch, call)
         response = messages.ModelInferResponse(model_name=loaded.name, model_version=str(loaded.version), id=request.id)
         for spec in wanted:
-            response.raw_output_contents.append(add_tensor(response.outputs, outputs[spec.name], spec))
+            content = add_tensor(response.outputs, spec.name, outputs[spec.name], spec.dtype)
+            response.raw_output_contents.append(content)
         return response
 
     def _is_ready(self, name: str, version: str = "") -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.wire.protobuf import serving, tensorflow_error
 from bench.wire.protobuf.tensors import fill_tensor
-from bench.wire.tfs_grpc import tensors_in
+from bench.wire.tfs_grpc import inputs_in
 
 from .inference import Call, Inference, Target
 from .loaded import Loaded
@@ -30,11 +30,11 @@ class Prediction:
         with self._inference.using(target, call) as loaded:
             signature = self._inference.require_predict(loaded, target.signature)
             wanted = _wanted_outputs(loaded, request.output_filter)
-            outputs = self._inference.run(loaded, tensors_in(request.inputs, loaded.model.inputs), call)
+            outputs = self._inference.run(loaded, inputs_in(request.inputs, loaded.model.inputs), call)
         response = serving.PredictResponse()
         _fill_spec(response.model_spec, loaded, signature)
         for spec in wanted:
-            fill_tensor(response.outputs[spec.name], outputs[spec.name], spec, as_content=self._as_content)
+            fill_tensor(response.outputs[spec.name], outputs[spec.name], spec.dtype, as_content=self._as_content)
         return response
 
     def classify(self, request: Any, call: Call) -> Any:

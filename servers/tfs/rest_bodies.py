@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import gzip
 import json
-import zlib
-from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import json_format
@@ -21,8 +18,6 @@ from bench.wire.tfs_messages import decode_predict, encode_predictions
 
 from .grpc_prediction import signatures_message, status_of
 from .inference import Call, Inference, Target
-
-_COMPRESS_FROM_BYTES = 1024
 
 
 def predict(inference: Inference, target: Target, body: bytes, call: Call) -> bytes:
@@ -115,26 +110,3 @@ def _bytes_of(value: Any) -> bytes:
     if isinstance(value, str):
         return value.encode()
     return base64.b64decode(value["b64"], validate=True)
-
-
-def unpacked(body: bytes, headers: Mapping[str, str], max_bytes: int) -> bytes:
-    """The body as it was before gzip; WireError when it is none, or too large for a body."""
-    if headers.get("content-encoding", "identity") == "identity":
-        return body
-    if headers["content-encoding"] != "gzip":
-        raise WireError(f"content-encoding {headers['content-encoding'][:40]!r} is not understood, only gzip")
-    unpacking = zlib.decompressobj(wbits=31)
-    try:
-        content = unpacking.decompress(body, max_bytes)
-    except zlib.error as error:
-        raise WireError(f"the body is not gzip: {error}") from error
-    if not unpacking.eof:
-        raise WireError(f"the body is not whole, or unpacks to more than {max_bytes >> 20} MiB")
-    return content
-
-
-def packed(content: bytes, headers: Mapping[str, str]) -> tuple[bytes, tuple[tuple[str, str], ...]]:
-    """The answer with gzip where the caller takes it and it pays, and the header that says so."""
-    if len(content) < _COMPRESS_FROM_BYTES or "gzip" not in headers.get("accept-encoding", ""):
-        return content, ()
-    return gzip.compress(content, mtime=0), (("content-encoding", "gzip"),)

@@ -9,30 +9,36 @@ import uvicorn
 
 from bench.core.errors import HostError
 from bench.core.serving import LOOPBACK
+from servers.http_guard import Guard, guarded
 
 from .rest import RestApp
 
 _BACKLOG = 1024
-_START_DEADLINE_S = 10.0
+_IDLE_TIMEOUT_S = 75
+_BOUNDS = Guard(max_connections=1024, header_timeout_s=10.0, idle_timeout_s=_IDLE_TIMEOUT_S)
 _GRACE_S = 1
 
 
 class RestServer:
     """Listens on loopback as soon as it is made; HostError when another program has the port."""
 
-    def __init__(self, app: RestApp, port: int, *, idle_timeout_s: int = 75) -> None:
+    def __init__(self, app: RestApp, port: int) -> None:
+        self._app = app
         self._listener = _listener(port)
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=guarded(_BOUNDS),
             loop="uvloop",
-            lifespan="off",
             ws="none",
+            interface="asgi3",
+            lifespan="off",
+            log_config=None,
+            log_level="error",
             access_log=False,
-            log_level="warning",
+            proxy_headers=False,
             server_header=False,
             date_header=False,
-            timeout_keep_alive=idle_timeout_s,
+            timeout_keep_alive=_IDLE_TIMEOUT_S,
             timeout_graceful_shutdown=_GRACE_S,
         )
         self._server = uvicorn.Server(config)
@@ -46,6 +52,7 @@ class RestServer:
         self._server.should_exit = True
         self._thread.join(_GRACE_S + 0.5)
         self._listener.close()
+        self._app.close()
 
 
 def _listener(port: int) -> socket.socket:

@@ -245,7 +245,7 @@ def test_rest_bodies_may_be_packed_in_both_directions(server: Running) -> None:
     assert (status, headers["content-encoding"]) == (200, "gzip")
     assert len(json.loads(gzip.decompress(body))["predictions"]) == 40
     assert server.http("/v1/models/m:predict", b"no", **{"content-encoding": "gzip"})[0] == 400
-    assert server.http("/v1/models/m:predict", b"no", **{"content-encoding": "br"})[0] == 400
+    assert server.http("/v1/models/m:predict", b"no", **{"content-encoding": "br"})[0] == 415
 
 
 # -------------------------------------------------------------------------------------- identity, stamps, counts, met

@@ -53,9 +53,8 @@ def test_the_paths_are_the_methods_of_the_protocols() -> None:
     assert encoding("kserve_grpc").encode_request("m", batch, ()).path == "/inference.GRPCInferenceService/ModelInfer"
 
 
-@pytest.mark.parametrize("name", ["tfs_grpc", "kserve_grpc"])
-def test_text_that_is_not_utf8_stays_bytes(name: str) -> None:
-    wire, spec = encoding(name), TensorSpec(name="x", dtype="str", shape=("batch",))
+def test_text_that_is_not_utf8_stays_bytes() -> None:
+    wire, spec = encoding("tfs_grpc"), TensorSpec(name="x", dtype="str", shape=("batch",))
     body = wire.encode_request("m", {"x": np.array([b"\xff\xfe", b"a"], object)}, ()).body
     assert wire.decode_request(body, {}, (spec,))["x"].tolist() == [b"\xff\xfe", "a"]
 
@@ -107,13 +106,13 @@ def content(tensor: Any) -> None:
     ("body", "reason"),
     [
         (b"\xff\xff", "not a tensorflow.serving.PredictRequest"),
-        (b"", "Missing but required: {x}"),
-        (predict_request(content, "DT_INT32"), "DT_INT32, but the model has float32"),
+        (b"", "input 'x' is missing"),
+        (predict_request(content, "DT_INT32"), "DT_INT32, the model has float32"),
         (predict_request(content, shape=(6,)), r"shape \[6\]"),
         (predict_request(content, shape=(2, 3)), r"shape \[2, 3\]"),
-        (predict_request(content, shape=(-3, 2)), r"shape \[-3, 2\]"),
-        (predict_request(content, shape=(4, 2)), "has 24 bytes, its shape needs 32"),
-        (predict_request(lambda t: t.float_val.append(1), shape=(1 << 40, 2)), "more than 64 MiB"),
+        (predict_request(content, shape=(-3, 2)), r"cannot have the shape \[-3, 2\]"),
+        (predict_request(content, shape=(4, 2)), "needs 32 bytes, 24 are left"),
+        (predict_request(lambda t: t.float_val.append(1), shape=(1 << 40, 2)), "cannot have the shape"),
         (predict_request(lambda t: t.float_val.extend([1] * 7)), "7 values, its shape only 6"),
     ],
 )
@@ -132,7 +131,7 @@ def test_one_dimension_has_one_size_in_all_inputs() -> None:
     specs = tuple(TensorSpec(name=name, dtype="float32", shape=("batch",)) for name in "xy")
     batch = {"x": np.ones(2, np.float32), "y": np.ones(3, np.float32)}
     for wire in map(encoding, ("tfs_grpc", "kserve_grpc")):
-        with pytest.raises(WireError, match="'batch' is 3 in 'y' and 2 elsewhere"):
+        with pytest.raises(WireError, match="where batch is 2"):
             wire.decode_request(wire.encode_request("m", batch, ()).body, {}, specs)
 
 
@@ -147,12 +146,12 @@ def infer_request(**changes: Any) -> bytes:
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        (infer_request(name="z"), r"\['z'\] were given"),
-        (infer_request(datatype="FP64"), "'FP64', but the model has float32"),
-        (infer_request(shape=[3, 3]), r"shape \[3, 3\]"),
-        (infer_request(raw=[bytes(20)]), "has 20 bytes"),
+        (infer_request(name="z"), "'z' is no input of the model"),
+        (infer_request(datatype="FP64"), "'FP64', the model has float32"),
+        (infer_request(shape=[2, 3]), r"shape \[2, 3\]"),
+        (infer_request(raw=[bytes(20)]), "needs 24 bytes, 20 are left"),
         (infer_request(raw=[bytes(24), b""]), "1 tensors came with 2 raw contents"),
-        (infer_request(raw=[], contents={"fp32_contents": [1.0] * 5}), "5 elements, its shape needs 6"),
+        (infer_request(raw=[], contents={"fp32_contents": [1.0] * 5}), "5 elements, the shape .* needs 6"),
     ],
 )
 def test_an_infer_request_that_does_not_fit_the_model_is_refused(body: bytes, reason: str) -> None:
