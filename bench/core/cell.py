@@ -217,7 +217,7 @@ class Serving:
 
     slo_ms: float | None = None
     error_budget_ratio: float = 0.0
-    requests: int = 5000
+    requests: int = 5600
     curve_ratios: tuple[float, ...] = (0.3, 0.6, 0.9)
     curve_requests: int = 1000
     point_max_s: float = 120.0

@@ -84,7 +84,8 @@ class OpenLoad(Section):
 
 
 def _tag(value: Any) -> str | None:
-    return "<closed>" if isinstance(value, str) else "<kind>" if isinstance(value, dict) else None
+    """Asked of what stands in the file, and of what was made of it when that is written down."""
+    return "<closed>" if isinstance(value, str) else "<kind>" if isinstance(value, dict | OpenLoad) else None
 
 
 LoadWords = Annotated[

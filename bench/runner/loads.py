@@ -25,6 +25,7 @@ from .deployment import Deployment
 #: Requests per second that one process of the load generator can be trusted with.
 _RATE_PER_PROCESS = 15_000.0
 _CHECKED_PER_LOAD = 200  # answers that are looked at
+_HTTP_CONNECTIONS = 512  # each carries one request at a time; gRPC carries any number on a few
 _GRACE_S = 30.0  # for what the client does besides: connecting, judging the answers, writing the file
 
 
@@ -83,9 +84,17 @@ class Loads:
             "keep_every": max(1, count // _CHECKED_PER_LOAD),
             "input_seed": self._seed + 1,
             "processes": max(1, math.ceil(slowest_per_s / _RATE_PER_PROCESS)),
+            "max_connections": _HTTP_CONNECTIONS,
         }
         ratio = arrivals.rate_per_s / x_max_per_s if x_max_per_s and arrivals.kind != "trace" else None
-        return self._put("open", body, expected_s, Load(kind=arrivals.kind, load_ratio=ratio, **self._goal))
+        load = Load(kind=arrivals.kind, load_ratio=ratio, connections=self._connections, **self._goal)
+        return self._put("open", body, expected_s, load)
+
+    @property
+    def _connections(self) -> int | None:
+        """How many requests the client can have under way at once; None without limit."""
+        description = self._deployment.description
+        return _HTTP_CONNECTIONS if description is not None and description.endpoint.protocol == "http" else None
 
     @property
     def _goal(self) -> dict[str, Any]:

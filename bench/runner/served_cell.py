@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from bench.core.cell import Measurement, Serving, Tolerance
 from bench.core.results import Outcome
 from bench.core.served import LoadPoint, Served
 from bench.load import Arrivals
+from bench.measure.search.saturation import find_saturation
 from bench.measure.served.attribution import attribute
 from bench.measure.served.caching import caching_ratio
 from bench.measure.served.server_validity import judge_server
@@ -25,8 +26,6 @@ from .loads import Loaded, Loads
 from .prepared import Prepared
 from .timeline import Timeline
 
-_SATURATED_GAIN = 1.03  # more callers that bring less than this bring nothing
-_KNEE_RATIO = 0.95
 _MIN_PAIRS = 3
 
 
@@ -178,28 +177,19 @@ class ServedCell:
 
     def _saturate(self, loads: Loads) -> None:
         """Ever more callers until more of them bring no more throughput."""
-        found: list[LoadPoint] = []
-        concurrency = 1
-        while concurrency <= self._serving.max_concurrency:
-            found.append(loads.closed(concurrency, duration_s=self._serving.saturation_step_s).point)
-            best = max(point.achieved_per_s for point in found[:-1]) if len(found) > 1 else 0.0
-            if len(found) > 2 and found[-1].achieved_per_s < _SATURATED_GAIN * best:
-                break
-            concurrency *= 2
-        most = max(found, key=lambda point: point.achieved_per_s)
-        knee = next(point for point in found if point.achieved_per_s >= _KNEE_RATIO * most.achieved_per_s)
-        if not most.achieved_per_s:
-            raise ServingFailed(
-                Outcome(
-                    status="failed",
-                    reason=f"none of {sum(point.requests for point in found)} requests was answered at saturation",
-                    hint="see the servers' logs below the run's directory",
-                    culprit="target",
-                    phase="load",
-                )
-            )
+        points: dict[int, LoadPoint] = {}
+
+        def throughput(concurrency: int) -> float:
+            points[concurrency] = loads.closed(concurrency, duration_s=self._serving.saturation_step_s).point
+            return points[concurrency].achieved_per_s
+
+        try:
+            found = find_saturation(throughput, self._serving.max_concurrency)
+        except ValueError as error:
+            raise ServingFailed(_nothing_answered(points)) from error
+        most = max(points.values(), key=lambda point: point.achieved_per_s)
         self._served = replace(
-            self._served, saturation=most, x_max_per_s=most.achieved_per_s, knee_concurrency=knee.concurrency
+            self._served, saturation=most, x_max_per_s=found.x_max_per_s, knee_concurrency=found.knee_concurrency
         )
 
     def _headline(self, loads: Loads) -> Loaded:
@@ -250,3 +240,13 @@ class ServedCell:
             )
         self._served = replace(self._served, client_sent=loads.counts.sent)
         self._served = replace(self._served, flags=judge_server(self._served, loads.counts))
+
+
+def _nothing_answered(points: Mapping[int, LoadPoint]) -> Outcome:
+    return Outcome(
+        status="failed",
+        reason=f"none of {sum(point.requests for point in points.values())} requests was answered at saturation",
+        hint="see the servers' logs below the run's directory",
+        culprit="target",
+        phase="load",
+    )
