@@ -18,6 +18,7 @@ from bench.wire.protobuf import inference, serving
 from servers.counters import read_counters
 from tests.servers.tfs_cases import PREDICTION, SAMPLE, Running, add_version, predict_request, running
 
+METHOD = "tensorflow/serving"
 ROWS = b'{"instances": [[1, 1, 1, 1]]}'
 
 
@@ -126,8 +127,7 @@ def test_examples_are_regressed_with_a_common_context(server: Running) -> None:
         (examples([1] * 4, method="Classify", signature="x"), "No signature was found with the name: x"),
         (
             examples([1] * 4, method="Classify", signature="regression"),
-            "Expected classification signature method_name to be tensorflow/serving/classify."
-             " Was: tensorflow/serving/regress",
+            f"Expected classification signature method_name to be {METHOD}/classify. Was: {METHOD}/regress",
         ),
     ],
 )
