@@ -11,6 +11,20 @@ TOPOLOGIES: tuple[PluginSpec, ...] = (
         summary="in process: the worker that measures holds the model",
     ),
     PluginSpec(
+        name="multiprocess",
+        target="servers.multiprocess:Multiprocess",
+        summary="several processes that hold the model, behind one port or behind one front",
+        needs=("httptools", "orjson", "uvicorn", "uvloop"),
+        uses=("gunicorn", "uvicorn_worker"),
+    ),
+    PluginSpec(
+        name="nginx",
+        target="servers.nginx:Nginx",
+        summary="nginx before several web servers that each hold the model",
+        needs=("httptools", "orjson", "uvicorn", "uvloop"),
+        programs=("nginx",),
+    ),
+    PluginSpec(
         name="simple",
         target="servers.simple:Simple",
         summary="one web server (uvicorn) that holds the model",

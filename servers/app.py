@@ -18,6 +18,7 @@ from bench.wire.encoding import WireError
 from bench.wire.kserve_messages import LENGTH_HEADER
 
 from .batching import Full, Inference
+from .config import can_batch
 from .counters import Counters
 from .exchange import CONTENT_TYPES, Exchange
 from .http_messages import (
@@ -56,7 +57,8 @@ class Application:
         """Opens the model; TargetError or another BenchError says why it cannot be."""
         self._model = ServedModel(config.service, config.nonce)
         self._worker = self._model.identity.pid
-        self._inference = Inference(self._model.run, max_waiting=config.max_waiting, batching=config.batching)
+        batching = config.batching if can_batch(self._model.inputs, self._model.outputs) else None
+        self._inference = Inference(self._model.run, max_waiting=config.max_waiting, batching=batching)
         self._count = Counters(Path(config.counters_dir)).add
         self._max_body_bytes = config.max_body_bytes
         self._exchange = Exchange(

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from bench.core.artifact import TensorSpec
 from bench.core.errors import TargetError
 
 from .config import Batching
@@ -128,12 +127,6 @@ class Inference:
             jobs.append(job)
             samples += job.samples
         return jobs
-
-
-def can_batch(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> bool:
-    """Whether the first axis of all tensors is the same dynamic dimension, so that samples can be put together."""
-    first = {spec.shape[0] if spec.shape else 0 for spec in (*inputs, *outputs)}
-    return len(first) == 1 and isinstance(first.pop(), str)
 
 
 def _joined(jobs: Sequence[Job]) -> Batch:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from bench.core.artifact import TensorSpec
 from bench.core.files import write_atomic
 from bench.core.serving import LOOPBACK, MAX_BODY_BYTES, Service
 
@@ -17,6 +19,12 @@ class Batching:
 
     max_batch: int
     delay_ms: float
+
+
+def can_batch(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> bool:
+    """Whether the first axis of all tensors is the same dynamic dimension, so that samples can be put together."""
+    first = {spec.shape[0] if spec.shape else 0 for spec in (*inputs, *outputs)}
+    return len(first) == 1 and isinstance(first.pop(), str)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.core.artifact import TensorSpec
 from bench.core.serving import IDENTITY_PATH, Endpoint, Probe, Process, Service, Site
 
-from .config import Batching, ServerConfig, write_config
+from .config import Batching, ServerConfig, can_batch, write_config
 
 HttpEncoding = Literal["binary", "npy", "json", "kserve", "kserve_binary", "tfs_row", "tfs_columns"]
 
@@ -76,8 +74,8 @@ def endpoint(options: HttpOptions, *, model: str, port: int, identity_port: int)
     )
 
 
-def batching_notes(options: HttpOptions, inputs: Sequence[TensorSpec]) -> tuple[str, ...]:
+def batching_notes(options: HttpOptions, service: Service) -> tuple[str, ...]:
     """What to know where requests cannot be put together."""
-    if options.max_batch == 1 or all(spec.shape and isinstance(spec.shape[0], str) for spec in inputs):
+    if options.max_batch == 1 or can_batch(service.artifact.inputs, service.artifact.outputs):
         return ()
-    return ("the model's first axis is fixed, so each request is a call of its own: max_batch changes nothing",)
+    return (f"max_batch {options.max_batch} changes nothing: the tensors of this model do not share a free first axis",)

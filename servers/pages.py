@@ -1,4 +1,4 @@
-"""What a server tells about itself and its model: who it is, its health, and its signature as the protocols have it.
+"""What a server tells about itself and its model: who it is, its health, its signature as the protocols have it.
 
 Open Inference Protocol (KServe v2): /v2 and below. TensorFlow Serving: status and metadata of /v1/models/<model>.
 """
@@ -17,7 +17,9 @@ from bench.wire.dtypes import KSERVE_NAMES
 from bench.wire.kserve_messages import VERSION
 from bench.wire.tfs_messages import SIGNATURE
 
+from .docs_page import DOCUMENT_PATH, docs_pages
 from .http_messages import Response, json_response
+from .openapi import openapi
 
 if TYPE_CHECKING:
     from .model import ServedModel
@@ -36,6 +38,8 @@ def pages(model: ServedModel) -> Pages:
     """Path -> what makes its answer to GET."""
     found: Pages = {IDENTITY_PATH: lambda: json_response(model.identity)}
     found |= {path: partial(json_response, document) for path, document in _documents(model).items()}
+    found |= docs_pages()
+    found[DOCUMENT_PATH] = lambda: json_response(openapi(model))
     return found
 
 

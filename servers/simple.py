@@ -27,5 +27,5 @@ class Simple:
         return Description(
             processes=(process,),
             endpoint=endpoint(options, model=service.model, port=port, identity_port=port),
-            notes=batching_notes(options, service.artifact.inputs),
+            notes=batching_notes(options, service),
         )

@@ -33,6 +33,8 @@ KSERVE_NAMES: Mapping[str, str] = {
 _ELEMENT_TYPES: Mapping[str, np.dtype[Any]] = {
     name: np.dtype(object) if name == "str" else np.dtype(name) for name in KSERVE_NAMES
 }
+#: The other way round; `dtype.name` is put together anew at each call.
+_NAMES: Mapping[np.dtype[Any], str] = {element: name for name, element in _ELEMENT_TYPES.items()}
 
 
 def element_type(name: str) -> np.dtype[Any]:
@@ -45,9 +47,11 @@ def element_type(name: str) -> np.dtype[Any]:
 
 def wire_name(array: Array) -> str:
     """The `TensorSpec.dtype` of an array; WireError when it cannot be sent."""
-    name = "str" if array.dtype.kind in "OSU" else array.dtype.name
-    if name not in _ELEMENT_TYPES:
-        raise WireError(f"element type {name!r} cannot be sent, only {', '.join(_ELEMENT_TYPES)}")
+    name = _NAMES.get(array.dtype)
+    if name is None:
+        name = "str" if array.dtype.kind in "SU" else array.dtype.name  # of a fixed width, or in another byte order
+        if name not in _ELEMENT_TYPES:
+            raise WireError(f"element type {name!r} cannot be sent, only {', '.join(_ELEMENT_TYPES)}")
     return name
 
 
