@@ -22,7 +22,6 @@ TOPOLOGIES: tuple[PluginSpec, ...] = (
         target="servers.nginx:Nginx",
         summary="nginx before several web servers that each hold the model",
         needs=("httptools", "orjson", "uvicorn", "uvloop"),
-        programs=("nginx",),
     ),
     PluginSpec(
         name="simple",
