@@ -65,7 +65,7 @@ class Application:
             config.service.model, self._model.inputs, self._model.outputs, tokenizer=config.service.tokenizer
         )
         self._inference_paths = frozenset(self._exchange.paths)
-        self._pages = pages(self._model)
+        self._pages = pages(self._model, Path(config.counters_dir))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

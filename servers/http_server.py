@@ -19,11 +19,12 @@ from .http_guard import Guard, guarded
 
 if TYPE_CHECKING:
     from .config import ServerConfig
+    from .http_messages import Asgi
 
 _GRACE_S = 1  # for requests under way when the server ends
 
 
-def settings(application: Application, config: ServerConfig) -> uvicorn.Config:
+def settings(application: Asgi, config: ServerConfig) -> uvicorn.Config:
     """How uvicorn serves an application within the bounds of `config`."""
     if not ipaddress.ip_address(config.host).is_loopback:
         raise HostError(

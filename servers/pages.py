@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from bench.wire.dtypes import KSERVE_NAMES
 from bench.wire.kserve_messages import VERSION
 from bench.wire.tfs_messages import SIGNATURE
 
+from .counters import read_counters
 from .docs_page import DOCUMENT_PATH, docs_pages
 from .http_messages import Response, json_response
 from .openapi import openapi
@@ -31,16 +33,30 @@ _TENSORFLOW_NAMES = {
 }  # fmt: skip
 _SIGNATURE_TYPE = "type.googleapis.com/tensorflow.serving.SignatureDefMap"
 
+_METRIC = "deploybench_requests_total"
+
 Pages = dict[str, Callable[[], Response]]
 
 
-def pages(model: ServedModel) -> Pages:
+def pages(model: ServedModel, counters_dir: Path) -> Pages:
     """Path -> what makes its answer to GET."""
     found: Pages = {IDENTITY_PATH: lambda: json_response(model.identity)}
     found |= {path: partial(json_response, document) for path, document in _documents(model).items()}
     found |= docs_pages()
     found[DOCUMENT_PATH] = lambda: json_response(openapi(model))
+    found["/metrics"] = partial(_metrics, counters_dir)
     return found
+
+
+def _metrics(counters_dir: Path) -> Response:
+    """Counts of every process that serves from the directory, as Prometheus reads them (text format 0.0.4)."""
+    lines = [f"# HELP {_METRIC} Requests by what became of them.", f"# TYPE {_METRIC} counter"]
+    for counts in read_counters(counters_dir):
+        lines += [
+            f'{_METRIC}{{worker="{counts.pid}.{counts.started_ns}",outcome="{outcome}"}} {getattr(counts, outcome)}'
+            for outcome in ("received", "answered", "failed", "refused")
+        ]
+    return Response(200, ((b"content-type", b"text/plain; version=0.0.4"),), ("\n".join(lines) + "\n").encode())
 
 
 def _documents(model: ServedModel) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -211,6 +212,8 @@ def test_every_request_is_counted_once(tmp_path: Path) -> None:
         server.get(IDENTITY_PATH)
         counts = server.counts()
         assert (counts.received, counts.answered, counts.failed, counts.refused) == (3, 1, 2, 0)
+        metrics = server.get("/metrics").body.decode()
+        assert re.search(r'requests_total{worker="\d+\.\d+",outcome="failed"} 2\n', metrics)
 
 
 def test_a_model_that_fails_is_told_and_the_server_lives_on(tmp_path: Path) -> None:
