@@ -146,16 +146,17 @@ def _find(groups: Sequence[_Candidates], names: Sequence[str], place: str) -> tu
 
 
 def _named(cells: Sequence[Cell], names: Sequence[str]) -> list[Cell | None]:
-    return [next((cell for cell in cells if name in _names(cell)), None) for name in names]
+    return [next((cell for cell in cells if name in names_of(cell)), None) for name in names]
 
 
-def _names(cell: Cell) -> Iterator[str]:
+def names_of(cell: Cell) -> Iterator[str]:
+    """What a cell may be called on the command line."""
     yield from (cell.id, f"{cell.model.name}.{cell.variant.name}", cell.variant.name)
 
 
 def _unknown(groups: Sequence[_Candidates], names: Sequence[str], place: str) -> MatrixError:
     cells = [cell for group in groups for cell in group.cells]
-    known = {name for cell in cells for name in _names(cell)}
+    known = {name for cell in cells for name in names_of(cell)}
     absent = next((name for name in names if name not in known), None)
     listed = "\n  ".join([f"{cell.model.name}.{cell.variant.name}" for cell in cells][:_SHOWN_CELLS])
     hint = f"one of:\n  {listed}\nor name a model of the zoo, a model file or a matrix first"

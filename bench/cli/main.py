@@ -30,6 +30,8 @@ VERBS = {
     "profile": "show where the time of one cell goes: operators, lines, functions, one trace",
     "replay": "repeat one cell of a run from its record",
     "schema": "print the JSON schema of the matrix for editors",
+    "serve": "serve a build of a model until Ctrl-C, with an API page and lines to paste",
+    "query": "ask a server for one answer: classes of an image, embeddings of texts",
     "selfcheck": "measure what this machine can resolve, in under a minute",
 }
 
