@@ -22,7 +22,7 @@ BLOCKS = 25
 SIDE_CONFIDENCE = 0.99
 
 #: Highest load ratio -> fewest requests after the warm-up from which the p99 bound holds in 95 of 100 loads.
-_REQUESTS_FOR_P99 = ((0.5, 5_000), (0.7, 20_000), (0.8, 60_000))
+_REQUESTS_FOR_P99 = ((0.2, 1_500), (0.3, 2_000), (0.5, 5_000), (0.7, 20_000), (0.8, 60_000))
 _HIGHEST_LOAD_RATIO = 0.98  # beyond, a queue forgets so slowly that no load is long enough
 
 
