@@ -6,8 +6,9 @@ dimension stops the decoder where it stands, and no body can take more memory th
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -112,32 +113,39 @@ def batch_of(values: Sequence[Any], specs: Sequence[TensorSpec]) -> Batch:
 def array_of(value: Any, dtype: str, declared: Shape, name: str) -> Array:
     """The array of nested lists; WireError when they are ragged or hold what `dtype` cannot.
 
-    Where there is no list to count, a dimension is as long as declared. Flattened by hand: numpy would look at every
-    list three times.
+    Where a dimension is declared, the decoder has counted. Flattened by hand: numpy would look at every list three
+    times.
     """
-    shape: list[int] = []
-    level: Any = value if declared else [value]
-    for depth, dimension in enumerate(declared):
-        if depth == 0:
-            shape.append(len(level))
-            continue
-        lengths = set(map(len, level))
-        if len(lengths) > 1:
-            raise WireError(f"input {name!r} is ragged: lists of {min(lengths)} and of {max(lengths)} side by side")
-        shape += lengths or {0 if isinstance(dimension, str) else dimension}
-        level = list(chain.from_iterable(level))
-    return elements(level, dtype, name).reshape(shape)
+    if not declared:
+        return _elements([value], 1, dtype, name).reshape(())
+    shape = [len(value)]
+    level: Iterable[Any] = value
+    for dimension in declared[1:]:
+        if isinstance(dimension, str):
+            level = list(level)
+            shape.append(_common_length(level, name))
+        else:
+            shape.append(dimension)
+        level = chain.from_iterable(level)
+    return _elements(level, math.prod(shape), dtype, name).reshape(shape)
 
 
-def elements(flat: list[Any], dtype: str, name: str) -> Array:
+def _common_length(lists: Sequence[Any], name: str) -> int:
+    lengths = set(map(len, lists))
+    if len(lengths) > 1:
+        raise WireError(f"input {name!r} is ragged: lists of {min(lengths)} and of {max(lengths)} side by side")
+    return lengths.pop() if lengths else 0
+
+
+def array_of_flat(values: Sequence[Any], dtype: str, name: str) -> Array:
+    """The array of one list; WireError when it holds what `dtype` cannot."""
+    return _elements(values, len(values), dtype, name)
+
+
+def _elements(values: Iterable[Any], count: int, dtype: str, name: str) -> Array:
     """One axis of numbers, truth values or texts."""
-    if dtype == "str":
-        texts = np.empty(len(flat), dtype=object)
-        texts[:] = flat
-        return texts
-    element = element_type(dtype)
     try:
         with np.errstate(over="raise"):
-            return np.array(flat, dtype=element)  # reads "NaN" and "Infinity" as floats
+            return np.fromiter(values, element_type(dtype), count)  # reads "NaN" and "Infinity" as floats
     except (OverflowError, FloatingPointError) as error:
         raise WireError(f"input {name!r} holds a number that {dtype} cannot") from error

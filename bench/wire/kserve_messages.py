@@ -22,7 +22,7 @@ from bench.core.artifact import TensorSpec
 from .dtypes import KSERVE_NAMES, plain, wire_name
 from .encoding import Message, WireError
 from .json_text import json_text, jsonable
-from .json_types import Shape, Typed, array_of, elements, tensor_decoder
+from .json_types import Shape, Typed, array_of, array_of_flat, tensor_decoder
 from .raw import raw_array, raw_content
 from .signature import answered, fitted, require_names, require_shape
 
@@ -206,7 +206,7 @@ def _array_of_json(tensor: _Tensor, dtype: str, declared: Shape) -> Array:
     flat = tensor_decoder(dtype, ("",)).decode(text, literals=True)
     if len(flat) != math.prod(tensor.shape):
         raise WireError(f"{tensor.name!r} has {len(flat)} elements, which is not its shape {list(tensor.shape)}")
-    return elements(flat, dtype, tensor.name).reshape(tensor.shape)
+    return array_of_flat(flat, dtype, tensor.name).reshape(tensor.shape)
 
 
 def _joined(
