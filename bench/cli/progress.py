@@ -70,8 +70,7 @@ class Progress:
 
     def recorded(self, record: Record) -> None:
         """One line per cell."""
-        p50 = record.statistics.p50_ms.value if record.statistics is not None else None
-        detail = format_ms(p50) if record.outcome.status == "ok" else record.outcome.reason
+        detail = _speed_text(record) if record.outcome.status == "ok" else record.outcome.reason
         self.note(f"  {record.outcome.status:<9} {record.cell_id}  {detail}")
 
     def _draw(self, text: str, fraction: float, left: str) -> None:
@@ -81,6 +80,16 @@ class Progress:
         self._drawn_s = now_s
         self._bar.update(self._task, description=printable(text), completed=fraction, left=left)
         self._bar.refresh()
+
+
+def _speed_text(record: Record) -> str:
+    """The median of a call; behind a server the rate of the load, and its percentiles."""
+    point = record.served.headline if record.served is not None else None
+    if point is None:
+        return format_ms(record.statistics.p50_ms.value if record.statistics is not None else None)
+    p99 = "not established" if point.p99_ms.value is None else format_ms(point.p99_ms.value)
+    rate = f"{point.offered_per_s:.3g}" if point.offered_per_s < 999.5 else f"{point.offered_per_s:.0f}"
+    return f"{rate}/s  p50 {format_ms(point.p50_ms.value)}  p99 {p99}"
 
 
 def print_spent(spent_s: Mapping[str, float], stream: IO[str]) -> None:

@@ -20,6 +20,7 @@ from bench.core.results import (
     OutputFidelity,
     Statistics,
 )
+from bench.core.served import LoadPoint, Served
 
 from .run_directory import open_run, run_paths
 
@@ -46,18 +47,24 @@ def frame(source: Path | Iterable[Path | Record]) -> pd.DataFrame:
 def flat_row(record: Record) -> Row:
     """The record as column -> value, always with the same columns in the same order; None where there is nothing.
 
-    Latencies, ratios and verdicts are given for status `ok` alone, so that sorting by a column never ranks a cell
-    whose answers are wrong.
+    Latencies are those of one call in process, or of a request of the cell's own load behind a server. They, ratios
+    and verdicts are given for status `ok` alone, so that sorting by a column never ranks a cell whose answers are
+    wrong; so is all else that tells what a server can do.
     """
     ranked = record.outcome.status == RANKED_STATUS
+    served = record.served
     return (
         _identity(record)
         | _statistics(record.statistics if ranked else None)
+        | (_latencies(served.headline) if ranked and served is not None and served.headline is not None else {})
         | _comparison(record.comparison if ranked else None)
         | _fidelity(record.fidelity)
         | _accuracy(record.accuracy)
         | asdict(record.costs)
         | _circumstances(record)
+        | _load(served)
+        | _serving(served if ranked else None)
+        | _layers(served if ranked else None)
     )
 
 
@@ -86,6 +93,7 @@ def _identity(record: Record) -> Row:
         "steps": " > ".join(step.name for step in cell.variant.steps),
         "adapter": cell.variant.adapter,
         "topology": cell.topology,
+        "topology_options": " ".join(f"{name}={value}" for name, value in cell.topology_options),
         "batch": cell.batch,
         "dimensions": " ".join(
             f"{item.name}={item.kind}:{','.join(map(str, item.values))}" for item in cell.dimensions
@@ -93,6 +101,7 @@ def _identity(record: Record) -> Row:
         "threads": cell.limits.threads,
         "cpu_quota_cores": cell.limits.cpu_quota_cores,
         "memory_limit_bytes": cell.limits.memory_limit_bytes,
+        "load": cell.load.kind,
         "concurrency": cell.load.concurrency,
         "status": record.outcome.status,
         "reason": record.outcome.reason,
@@ -111,6 +120,55 @@ def _statistics(statistics: Statistics | None) -> Row:
         row |= _estimate(name, getattr(statistics, name) if statistics else None)
     row["warm_up"] = statistics.warm_up if statistics else None
     return row
+
+
+def _latencies(headline: LoadPoint) -> Row:
+    """The same columns for a load: its percentiles count from when a request was due."""
+    row: Row = {}
+    for name in ("p50_ms", "p90_ms", "p95_ms", "p99_ms"):
+        row |= _estimate(name, getattr(headline, name))
+    return row | {"mean_ms": headline.mean_ms}
+
+
+def _load(served: Served | None) -> Row:
+    """What was asked of a server and what came back, however it ended: nothing in it can be ranked."""
+    headline = served.headline if served is not None else None
+    return {
+        "load_verdict": headline.verdict if headline else None,
+        "offered_per_s": headline.offered_per_s if headline else None,
+        "requests": headline.requests if headline else None,
+        "failed": headline.failed if headline else None,
+        "answers_checked": headline.checked if headline else None,
+        "answers_wrong": headline.wrong if headline else None,
+        "agreement": served.agreement if served else None,
+        "client_lag_p99_us": headline.lag_p99_us if headline else None,
+        "slo_ms": served.slo_ms if served else None,
+    }
+
+
+def _serving(served: Served | None) -> Row:
+    """What a server did and can do."""
+    headline = served.headline if served is not None else None
+    search = served.search if served is not None else None
+    return {
+        "achieved_per_s": headline.achieved_per_s if headline else None,
+        **_estimate("goodput_ratio", headline.goodput_ratio if headline else None),
+        "goodput_per_s": headline.goodput_per_s if headline else None,
+        "server_cpu_us_per_request": headline.server_cpu_us_per_request if headline else None,
+        "x_max_per_s": served.x_max_per_s if served else None,
+        "knee_concurrency": served.knee_concurrency if served else None,
+        "slo_rate_per_s": search.confirmed_per_s if search else None,
+        "zero_load_p50_ms": served.zero_load.p50_ms.value if served and served.zero_load else None,
+        **_estimate("server_cost_ms", served.server_cost_ms if served else None),
+        "start_s": served.start_s if served else None,
+    }
+
+
+def _layers(served: Served | None) -> Row:
+    """Mean ms of a request by layer; `server_ms` stands for all inside of a server that tells nothing."""
+    attribution = served.attribution if served is not None else None
+    names = ("client", "transport", "queue", "deserialise", "infer", "serialise", "server", "end_to_end")
+    return {f"{name}_ms": getattr(attribution, f"{name}_ms") if attribution else None for name in names}
 
 
 def _comparison(comparison: Comparison | None) -> Row:

@@ -25,6 +25,10 @@ from .headline import headline
 from .inside import read_inside
 from .reading import Report, Section
 from .row import Row
+from .served import ServedRow
+from .served import page as served
+from .served import words as served_words
+from .served.details import LOAD_COLUMNS
 from .tails import TailCurve, tail_curve
 from .tradeoff import tradeoff
 
@@ -45,10 +49,15 @@ class _Figures:
     shown: list[Figure] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
+    def number(self, figure: Figure) -> int:
+        """Take a figure into the page and tell its place."""
+        self.shown.append(figure)
+        return len(self.shown) - 1
+
 
 def page(report: Report) -> str:
     """The whole page as text."""
-    slots = {row.record.cell_id: place for section in report.sections for place, row in enumerate(section.rows)}
+    slots = {row.record.cell_id: place for section in report.all_sections for place, row in enumerate(section.rows)}
     environment = _environment()
     figures = _Figures()
     context = {
@@ -57,6 +66,9 @@ def page(report: Report) -> str:
         "slots": {cell_id: place % SLOTS for cell_id, place in slots.items()},
         "verdicts": [(section, headline(section), _tradeoff(section, figures)) for section in report.sections],
         "headlines": headlines,
+        "served": [served.entry(section, slots, figures.number) for section in report.served],
+        "served_words": served_words,
+        "load_columns": LOAD_COLUMNS,
         "has_labels": any(section.has_labels for section in report.sections),
         "inside": read_inside(report.run, report.sections),
         "tails": list(_tails(report, slots, figures)),
@@ -148,8 +160,7 @@ def _tradeoff(section: Section, figures: _Figures) -> tuple[Section, Figure, int
     figure = tradeoff(section)
     if figure is None:
         return None
-    figures.shown.append(figure)
-    return section, figure, len(figures.shown) - 1
+    return section, figure, figures.number(figure)
 
 
 def _tails(report: Report, slots: Mapping[str, int], figures: _Figures) -> Iterator[tuple[Section, Figure, int]]:
@@ -164,8 +175,7 @@ def _tails(report: Report, slots: Mapping[str, int], figures: _Figures) -> Itera
                 figures.problems.append(f"{section.label} {row.variant}: {error}")
         if curves:
             figure = tails(curves, slots)
-            figures.shown.append(figure)
-            yield section, figure, len(figures.shown) - 1
+            yield section, figure, figures.number(figure)
 
 
 def _bars(report: Report) -> dict[str, dict[str, float]]:
@@ -225,8 +235,12 @@ def _worker_variables(report: Report) -> list[tuple[str, str]]:
 
 
 def _commands(report: Report, row: Row) -> tuple[str, str]:
-    """How to measure the cell again, and how to run its first worker by hand (empty when it never had one)."""
+    """How to measure the cell again, and how to run its first worker by hand.
+
+    The second is empty where it never had one, and where it is served: its workers need each other.
+    """
     cell_id = row.record.cell_id
     job = report.run.jobs_dir / f"{cell_id}.r0.json"
+    has_job = job.exists() and not isinstance(row, ServedRow)
     replay = shlex.join(["python", "-m", "bench", "replay", str(report.run.path), cell_id])
-    return replay, shlex.join(["python", "-m", "bench.worker", str(job)]) if job.exists() else ""
+    return replay, shlex.join(["python", "-m", "bench.worker", str(job)]) if has_job else ""

@@ -11,8 +11,17 @@ from bench.records import flat_row
 
 from .reading import Report
 from .row import Row
+from .served import ServedRow
 
 Flat = Mapping[str, Any]
+
+#: Columns of `bench.records.flat_row` that a served cell tells under the same name.
+_SERVED = (
+    "offered_per_s", "achieved_per_s", "slo_ms", "goodput_ratio", "goodput_per_s", "zero_load_p50_ms",
+    "server_cost_ms", "x_max_per_s", "knee_concurrency", "slo_rate_per_s", "server_cpu_us_per_request", "start_s",
+    "client_lag_p99_us", "requests", "failed", "answers_checked", "answers_wrong", "agreement",
+)  # fmt: skip
+_LAYERS = ("client", "transport", "queue", "deserialise", "infer", "serialise", "server", "end_to_end")
 
 
 def to_json(report: Report) -> str:
@@ -29,7 +38,7 @@ def _cell(row: Row) -> dict[str, Any]:
     record, flat = row.record, flat_row(row.record)
     # By definition, so that sorting by `ratio` puts the reference in its place.
     is_ranked_reference = row.standing == "reference"
-    is_compared = row.is_ok and row.has_sound_reference
+    is_compared = row.is_ok and row.has_sound_reference and record.comparison is not None
     return {
         "id": record.cell_id,
         "model": record.cell.model.name,
@@ -53,6 +62,22 @@ def _cell(row: Row) -> dict[str, Any]:
         "first_call_ms": flat["first_call_ms"],
         "cpu_ms_per_call": flat["cpu_ms_per_call"],
         "flags": [flag.name for flag in record.flags],
+        "topology": record.cell.topology,
+        "topology_options": dict(record.cell.topology_options),
+        "load": msgspec.to_builtins(record.cell.load),
+        "served": _served(row, flat) if record.served is not None else None,
+    }
+
+
+def _served(row: Row, flat: Flat) -> dict[str, Any]:
+    """The main numbers of a served cell; those of the server are null unless the status is `ok`."""
+    return {
+        "verdict": flat["load_verdict"],
+        **{name: flat[name] for name in _SERVED},
+        "keeps_objective": row.keeps_objective if isinstance(row, ServedRow) else None,
+        "goodput_interval": _interval(flat, "goodput_ratio"),
+        "server_cost_interval": _interval(flat, "server_cost", "_ms"),
+        "attribution": {f"{name}_ms": flat[f"{name}_ms"] for name in _LAYERS},
     }
 
 

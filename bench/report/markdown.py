@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from bench.core.units import format_bytes, format_ms, format_seconds
 
 from .headline import Headline, change_text, headline
 from .reading import Report, Section
 from .row import Row
+from .served.headline import headlines
+from .served.words import COLUMNS, cells, columns, in_process_cells
+from .served.words import method_text as served_method_text
 from .words import (
     NOT_RUN,
     NOTHING,
@@ -48,25 +51,23 @@ def _lines(report: Report) -> Iterator[str]:
     yield f"### Benchmark {_escaped(report.run.manifest.name)}"
     yield ""
     said = [(section, headline(section)) for section in report.sections]
-    yield _line(_SUMMARY)
-    yield _line(["---"] * len(_SUMMARY))
-    for section, words in said:
-        yield _line([_escaped(text) for text in _summary(section, words)])
-    yield ""
+    if said:
+        yield from _table(_SUMMARY, ([_escaped(text) for text in _summary(section, words)] for section, words in said))
     for section, words in said:
         yield f"- **{_escaped(section.label)}**: {_escaped(words.sentence)}"
         yield from (f"  - {_escaped(also)}" for also in words.also)
+    for served in report.served:
+        for each in headlines(served):
+            yield f"- **{_escaped(served.label)}** behind a server, {_escaped(each.sentence)}"
+            yield from (f"  - {_escaped(also)}" for also in each.also)
     for damage in report.damages:
         yield f"- damaged data: {_escaped(str(damage))}"
     unfinished = unfinished_text(report)
     if unfinished:
         yield f"- {_escaped(unfinished)}"
     yield ""
-    yield _line(_COLUMNS)
-    yield _line(["---" if place < _FIRST_NUMBER else "---:" for place in range(len(_COLUMNS))])
-    for section, row in report.in_process:
-        yield _line([_escaped(text) for text in _cells(section, row)], strong=row is section.best)
-    yield ""
+    yield from _cells_of(report)
+    yield from _served(report)
     yield "<details><summary>Flags, cells that are not ok, method, environment</summary>"
     yield ""
     yield from _details(report)
@@ -74,8 +75,47 @@ def _lines(report: Report) -> Iterator[str]:
     yield "</details>"
 
 
-def _line(cells: list[str] | tuple[str, ...], *, strong: bool = False) -> str:
-    return f"| {' | '.join(f'**{cell}**' if strong else cell for cell in cells)} |"
+def _cells_of(report: Report) -> Iterator[str]:
+    """The table of what was measured in process."""
+    if report.in_process:
+        rows = (
+            [_strong(_escaped(text), row is section.best) for text in _cells(section, row)]
+            for section, row in report.in_process
+        )
+        yield from _table(_COLUMNS, rows, numbers_from=_FIRST_NUMBER)
+
+
+def _served(report: Report) -> Iterator[str]:
+    """The table of what is behind a server; columns that say nothing about any model are left out."""
+    if not report.served:
+        return
+    wanted = {column for section in report.served for column in columns(section)}
+    names = [column for column in COLUMNS if column in wanted]
+    rows = (
+        [_escaped(section.label), *(_strong(_escaped(texts[name]), is_best) for name in names)]
+        for section in report.served
+        for texts, is_best in (
+            *((in_process_cells(row), False) for row in section.in_process),
+            *((cells(section, row), section.is_taken(row)) for row in section.rows),
+        )
+    )
+    yield from _table(["model", *names], rows, numbers_from=1 + names.index("rate"))
+
+
+def _table(names: Sequence[str], rows: Iterable[Sequence[str]], *, numbers_from: int = 99) -> Iterator[str]:
+    """A table and an empty line; columns from `numbers_from` on are set right."""
+    yield _line(names)
+    yield _line(["---" if place < numbers_from else "---:" for place in range(len(names))])
+    yield from map(_line, rows)
+    yield ""
+
+
+def _strong(text: str, is_strong: bool) -> str:  # noqa: FBT001
+    return f"**{text}**" if is_strong else text
+
+
+def _line(texts: Sequence[str]) -> str:
+    return f"| {' | '.join(texts)} |"
 
 
 def _summary(section: Section, words: Headline) -> list[str]:
@@ -115,6 +155,8 @@ def _details(report: Report) -> Iterator[str]:
             yield f"- {_escaped(f'{section.label} {row.name}')}{made} {_escaped(how_it_ended(outcome))}.{hint}"
     manifest = report.run.manifest
     yield f"- {_escaped(method_text(report))}"
+    if report.served:
+        yield f"- {_escaped(served_method_text(report.served[0].slo_ms))}"
     yield f"- run {_escaped(manifest.run_id)} in environment {_escaped(manifest.environment_id)}"
     versions = ", ".join(f"{name} {version}" for name, version in manifest.versions)
     yield f"- versions: {_escaped(versions)}"

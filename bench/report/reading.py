@@ -93,8 +93,12 @@ class Report:
     @property
     def rows(self) -> tuple[Place, ...]:
         """All rows with their sections: those in process, then those behind a server."""
-        behind = tuple((section, row) for section in self.served for row in section.rows)
-        return (*self.in_process, *behind)
+        return tuple((section, row) for section in self.all_sections for row in section.rows)
+
+    @property
+    def all_sections(self) -> tuple[Section | ServedSection, ...]:
+        """The sections in process, then those behind a server."""
+        return (*self.sections, *self.served)
 
     @property
     def in_process(self) -> tuple[tuple[Section, Row], ...]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.core.artifact import Options
+from bench.core.artifact import Scalar
 from bench.core.cell import Cell, LoadPlan, Variant
 from bench.core.units import format_bytes
 
+#: Values that need the option's name to say something.
+_TELLS_NOTHING = ("", "none", "auto", "default", "on", "off")
 _PLAIN_LOAD = LoadPlan()
 _ANY_VARIANT = Variant(name="", source="", adapter="")
 
@@ -39,20 +41,20 @@ def of_any_variant(cell: Cell) -> Cell:
 
 
 def topology_text(cell: Cell) -> str:
-    """The topology with the options that are given, e.g. `multiprocess (workers 2, balance reuse_port)`."""
-    given = options_text(cell.topology_options)
+    """The topology with the options that are given, e.g. `multiprocess (reuse_port, 2 workers)`."""
+    given = ", ".join(_option_text(name, value) for name, value in cell.topology_options)
     return f"{cell.topology} ({given})" if given else cell.topology
 
 
-def options_text(options: Options) -> str:
-    """Options as words: `workers 2, keep_alive no`."""
-    return ", ".join(f"{name} {_value_text(value)}" for name, value in options)
-
-
-def _value_text(value: object) -> str:
+def _option_text(name: str, value: Scalar | tuple[Scalar, ...]) -> str:
+    """An option in as few words as tell it from the others: of a word only the word, of a number what it counts."""
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "/".join(map(_value_text, value)) if isinstance(value, tuple) else str(value)
+        return name if value else f"no {name}"
+    if isinstance(value, int | float):
+        return f"{value:g} {name}"
+    if isinstance(value, tuple):
+        return f"{name} {'/'.join(map(str, value))}"
+    return f"{name} {value}" if value in _TELLS_NOTHING else value
 
 
 def load_text(plan: LoadPlan) -> str:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.results import Fidelity
+from bench.core.results import Fidelity, Outcome
 from bench.records import Journal, flat_row, frame, open_run
 from tests.examples.records import VARIANTS, create_run, make_cell, make_fidelity, make_record, make_records, write_run
+from tests.examples.served import make_all_records, make_served, make_served_record
 
 
 def test_a_results_directory_gives_all_cells_of_all_runs(tmp_path: Path) -> None:
@@ -69,6 +70,43 @@ def test_a_cell_that_is_not_ok_has_no_number_to_be_ranked_by() -> None:
     assert row["relative_error"] == 0.031
 
 
+def test_a_cell_behind_a_server_has_the_latency_of_its_own_load_and_what_the_server_costs() -> None:
+    row = flat_row(make_served_record())
+    expected = {
+        "topology": "multiprocess",
+        "topology_options": "balance=reuse_port workers=2",
+        "load": "poisson",
+        "offered_per_s": 50.0,
+        "achieved_per_s": 50.0,
+        "load_verdict": "ok",
+        "verdict": None,
+        "p50_ms": 7.1,
+        "p99_ms": 7.1 * 1.7,
+        "x_max_per_s": 260.0,
+        "slo_rate_per_s": 231.0,
+        "server_cpu_us_per_request": 1310.0,
+        "client_lag_p99_us": 85.0,
+        "goodput_ratio": 0.999,
+        "goodput_ratio_low": 0.997,
+        "infer_ms": 0.9 * 7.1 * 1.05,
+        "agreement": "bitwise",
+        "answers_checked": 120,
+    }
+    assert {name: row[name] for name in expected} == expected
+    assert isinstance(row["p50_low_ms"], float)
+    assert isinstance(row["server_cost_low_ms"], float)
+
+
+def test_a_served_cell_that_is_not_ok_tells_how_its_load_ended_and_nothing_to_rank_it_by() -> None:
+    served = make_served()
+    assert served.headline is not None
+    limited = replace(served, headline=replace(served.headline, verdict="client-limited"))
+    row = flat_row(make_served_record(served=limited, outcome=Outcome(status="invalid")))
+    assert (row["load_verdict"], row["offered_per_s"], row["client_lag_p99_us"]) == ("client-limited", 50.0, 85.0)
+    ranking = ("p50_ms", "achieved_per_s", "x_max_per_s", "goodput_ratio", "server_cpu_us_per_request", "infer_ms")
+    assert [row[name] for name in ranking] == [None] * len(ranking)
+
+
 def test_of_several_outputs_the_worst_counts() -> None:
     good, bad = make_fidelity().outputs[0], make_fidelity(passed=False).outputs[0]
     unknown = replace(good, cosine=None, relative_error=None, not_finite=3)
@@ -79,7 +117,7 @@ def test_of_several_outputs_the_worst_counts() -> None:
 
 
 def test_all_rows_have_the_same_columns_and_so_has_no_row() -> None:
-    columns = [list(flat_row(record)) for record in make_records()]
+    columns = [list(flat_row(record)) for record in make_all_records()]
     assert all(names == columns[0] for names in columns)
     empty = frame([])
     assert list(empty.columns) == columns[0]

@@ -15,6 +15,7 @@ import pytest
 from bench.records import RunDirectory
 from bench.report import write_html
 from tests.report.quantized import write_quantized_run
+from tests.report.served_runs import write_served_run
 from tests.report.synthetic import HOSTILE_NAMES, write_named_run
 
 _CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -94,6 +95,17 @@ def test_every_marker_of_a_trade_off_has_its_label_beside_it(tmp_path: Path) -> 
     assert len(labels) == drawn.count('class="annotation"') == 34, "all but what has no time"
     assert "openvino-bf16: ship" in labels
     assert "binarized (invalid, -46.9 points)" in labels
+
+
+def test_curves_and_bars_of_servers_are_drawn_with_the_objective(tmp_path: Path) -> None:
+    seen = visit(write_html(write_served_run(tmp_path).path))
+
+    assert seen.console == []
+    assert seen.requests == []
+    drawn = seen.dom.split("<script")[0]
+    assert drawn.count('data-drawn="yes"') == 5, "slow calls, and curves and bars of two models"
+    assert drawn.count(">objective 50 ms<") == 2
+    assert "2 workers)" in drawn
 
 
 def test_hostile_names_run_nothing(tmp_path: Path) -> None:

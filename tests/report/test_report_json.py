@@ -13,7 +13,7 @@ from tests.report.synthetic import HOSTILE_NAMES, write_named_run
 _KEYS = [
     "id", "model", "variant", "status", "reason", "hint", "p50_ms", "p50_interval", "p99_ms", "ratio", "ratio_interval",
     "verdict", "direction", "reference", "fidelity", "accuracy", "size_bytes", "peak_memory_bytes", "load_s",
-    "first_call_ms", "cpu_ms_per_call", "flags",
+    "first_call_ms", "cpu_ms_per_call", "flags", "topology", "topology_options", "load", "served",
 ]  # fmt: skip
 
 

@@ -2,10 +2,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
-from collections import Counter
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -15,55 +12,10 @@ from bench.core.errors import StoreError
 from bench.records import RunDirectory
 from bench.report import write_html
 from tests.examples.records import create_run, make_cell, make_record, write_run
+from tests.report.page import Page
 from tests.report.synthetic import HOSTILE_NAMES, write_named_run
 
 BENIGN_NAMES = tuple(f"name-{letter}" for letter in "abcdefghijk")
-
-
-class Page(HTMLParser):
-    """What a browser would see: elements with their attributes, the text, the text of scripts and styles."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(convert_charrefs=True)
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.code: list[tuple[str, str]] = []
-        self.words: list[str] = []
-        self._open = ""
-        self.feed(path.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        self._open = tag if tag in {"script", "style"} else ""
-        if self._open:
-            self.code.append((tag, ""))
-
-    def handle_endtag(self, tag: str) -> None:
-        self._open = ""
-
-    def handle_data(self, data: str) -> None:
-        if self._open:
-            self.code[-1] = (self._open, self.code[-1][1] + data)
-        else:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.words))
-
-    @property
-    def structure(self) -> Counter[tuple[str, ...]]:
-        return Counter((tag, *sorted(attributes)) for tag, attributes in self.elements)
-
-    def all(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    @property
-    def figures(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(next(text for text in self.texts("script") if text.startswith("[")))
-        return found
-
-    def texts(self, tag: str) -> list[str]:
-        return [text for name, text in self.code if name == tag]
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +27,6 @@ def labelled(figure: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The markers of a figure by what is written beside them."""
     markers = [trace for trace in figure["data"] if "marker" in trace]
     return {label["text"]: trace for label, trace in zip(figure.get("labels", ()), markers, strict=False)}
-
-
-def strings(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return [value]
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [text for item in inner for text in strings(item)]
 
 
 def test_the_page_is_written_beside_the_records(synthetic: RunDirectory, page: Page) -> None:
@@ -210,11 +155,12 @@ def test_hostile_names_add_no_element_and_no_attribute(tmp_path: Path) -> None:
 def test_hostile_names_are_no_markup_in_a_figure(tmp_path: Path) -> None:
     path = write_html(write_named_run(tmp_path, HOSTILE_NAMES).path)
 
-    figures = Page(path).figures
+    page = Page(path)
+    figures = page.figures
 
     assert {figure["kind"] for figure in figures} == {"tradeoff", "tails"}
-    assert any("&lt;script&gt;" in text for text in strings(figures))
-    for text in strings(figures):
+    assert any("&lt;script&gt;" in text for text in page.figure_strings)
+    for text in page.figure_strings:
         assert not re.search(r"[$]|<(?!br>|/?extra>)", text), text
     templates = {trace.get("hovertemplate", "") for figure in figures for trace in figure["data"]}
     assert templates == {"%{customdata}<extra></extra>", ""}

@@ -33,6 +33,11 @@ class ServedDecision:
         return self.ranked[0] if self.ranked else None
 
     @property
+    def is_choice(self) -> bool:
+        """Whether more than one row has numbers of its server."""
+        return len(self.ranked) + len(self.missed) + len(self.undecided) > 1
+
+    @property
     def alike(self) -> tuple[ServedRow, ...]:
         """Rows whose servers need hardly more processor time than what is taken."""
         if self.slo_ms is None or self.taken is None:

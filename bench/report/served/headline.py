@@ -41,8 +41,7 @@ def _least_cpu(section: ServedSection, decision: ServedDecision, taken: ServedRo
     own = f"{section.short(taken)} {kept} with {_cpu(cpu_us(taken))} of server CPU a request"
     others = decision.ranked[1:]
     if not others:
-        is_alone = not (decision.missed or decision.undecided)
-        return f"{own}; {'there is nothing to compare it with' if is_alone else 'no other is known to'}"
+        return f"{own}; {'no other is known to' if decision.is_choice else 'there is nothing to compare it with'}"
     return f"{own}, the least; most: {section.short(others[-1])}, {_against(others[-1], taken, cpu_us, _cpu)}"
 
 

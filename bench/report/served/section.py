@@ -56,8 +56,8 @@ class ServedSection:
         return tuple(decide([row for row in self.rows if row.record.cell.load == load]) for load in loads)
 
     def is_taken(self, row: ServedRow) -> bool:
-        """Whether the row is what to take under its load."""
-        return any(decision.taken is row for decision in self.decisions)
+        """Whether the row is what to take under its load, where there was a choice."""
+        return any(decision.taken is row and decision.is_choice for decision in self.decisions)
 
     def short(self, row: ServedRow) -> str:
         """What a row is called inside the section: its topology, and what else tells it from the others."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from bench.core.results import Estimate
@@ -14,8 +15,8 @@ from .row import ServedRow
 from .section import ServedSection
 
 COLUMNS = (
-    "topology", "variant", "load", "verdict", "rate", "p50", "p99", "in time", "p50 alone", "server costs", "most",
-    "in objective", "CPU/request", "memory", "answers",
+    "topology", "variant", "load", "verdict", "rate", "p50", "p99", "in time", "alone", "server costs", "most",
+    "in objective", "CPU", "memory", "answers (checked)",
 )  # fmt: skip
 NUMBERS = frozenset(COLUMNS[4:-1])
 #: Layers of the attribution, in the order in which a request goes through them.
@@ -49,13 +50,13 @@ def cells(section: ServedSection, row: ServedRow) -> dict[str, str]:
         "p50": percentile_text(row, "p50_ms"),
         "p99": percentile_text(row, "p99_ms"),
         "in time": in_time_text(row),
-        "p50 alone": alone_text(served.zero_load),
+        "alone": alone_text(served.zero_load),
         "server costs": cost_text(served.server_cost_ms),
         "most": most_text(row),
         "in objective": in_objective_text(row),
-        "CPU/request": NOTHING if point is None else cpu_text(point.server_cpu_us_per_request),
+        "CPU": NOTHING if point is None else cpu_text(point.server_cpu_us_per_request),
         "memory": format_bytes(served.server_memory_bytes),
-        "answers": answers_text(row),
+        "answers (checked)": answers_text(row),
     }
 
 
@@ -66,8 +67,8 @@ def in_process_cells(row: Row) -> dict[str, str]:
         "topology": "in process",
         "variant": row.variant,
         "verdict": "ok" if row.is_ok else row.standing,
-        "p50 alone": format_ms(statistics.p50_ms.value if statistics is not None else None),
-        "CPU/request": format_ms(costs.cpu_ms_per_call),
+        "alone": format_ms(statistics.p50_ms.value if statistics is not None else None),
+        "CPU": format_ms(costs.cpu_ms_per_call),
         "memory": format_bytes(costs.peak_memory_bytes),
     }
     return {column: known.get(column, NOTHING) for column in COLUMNS}
@@ -127,7 +128,8 @@ def cost_text(estimate: Estimate) -> str:
     if estimate.interval is None:
         return signed_ms(estimate.value)
     half = (estimate.interval.high - estimate.interval.low) / 2
-    return f"{signed_ms(estimate.value)} ±{half:.2g}"
+    decimals = min(3, max(0, -math.floor(math.log10(half)))) if half > 0 else 3
+    return f"{estimate.value:+.{decimals}f} ms ±{half:.{decimals}f}"
 
 
 def signed_ms(value_ms: float) -> str:
@@ -164,7 +166,7 @@ def answers_text(row: ServedRow) -> str:
     if point is not None and point.wrong:
         return f"{point.wrong} of {point.checked} wrong"
     words = agreement if agreement in {"bitwise", "within tolerance"} else "differ from in process"
-    return words if point is None else f"{words}, {point.checked} checked"
+    return words if point is None else f"{words} ({point.checked})"
 
 
 def layers(attribution: Attribution) -> dict[str, float]:
@@ -200,7 +202,7 @@ def method_text(slo_ms: float | None) -> str:
     """What the numbers of served cells are."""
     objective = "" if slo_ms is None else f"; in time: answered right within {slo_ms:g} ms of being due"
     return (
-        "p50 and p99 from when a request was due, after the warm-up of an open load; p50 alone: one request at a time; "
-        "server costs: that less the p50 in process; most: a closed loop of ever more callers; CPU and "
-        f"memory (proportional set size): of all processes of the server{objective}"
+        "p50 and p99: from when a request was due, after the warm-up of an open load; alone: p50 of one request at a "
+        "time; server costs: that less the p50 in process; most: a closed loop of ever more callers; CPU (of a "
+        f"request) and memory (proportional set size): all processes of the server{objective}"
     )

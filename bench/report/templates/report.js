@@ -129,13 +129,13 @@
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", falling ? "descending" : "ascending");
       for (const body of table.tBodies) {
-        const [group, ...rows] = body.rows;
+        const rows = [...body.rows].filter((row) => !row.classList.contains("group"));
         const value = (row) => row.cells[column].dataset.v ?? "";
         rows.sort((a, b) => {
           const unknown = compare(value(a), value(b));
           return falling && value(a) !== "" && value(b) !== "" ? -unknown : unknown;
         });
-        body.append(group, ...rows);
+        body.append(...rows);
       }
     }));
   });
