@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .config import ServerConfig
     from .http_messages import Asgi
 
+_OTHER_FILES = 256  # that a runtime and its libraries may have open
 _GRACE_S = 1  # for requests under way when the server ends
 
 
@@ -65,6 +67,7 @@ def main(config_path: Path) -> int:
     except BenchError as error:
         print(f"{error.message}; {error.hint}" if error.hint else error.message, file=sys.stderr)  # noqa: T201  its log
         return error.exit_code
+    _allow_files(config.max_connections + _OTHER_FILES)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)  # uvicorn raises the signal again once it has shut down
     try:
@@ -72,6 +75,13 @@ def main(config_path: Path) -> int:
     finally:
         application.close()
     return 0
+
+
+def _allow_files(count: int) -> None:
+    """As many open files as connections need, as far as the system lets us: many systems start with 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(count, hard), hard))
 
 
 def _leave(*_: object) -> NoReturn:
