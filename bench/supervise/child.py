@@ -190,6 +190,7 @@ class Child:
         else:
             self._rung = _Rung.TERMINATING
             self._order(signal.SIGTERM)
+            self._order(signal.SIGCONT)  # one that was stopped would not hear of it
         self._next_rung_at = time.monotonic() + grace_s
 
     def kill(self, reason: str) -> None:

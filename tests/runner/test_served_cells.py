@@ -101,6 +101,7 @@ def test_where_namespaces_cannot_be_used_all_share_the_hosts_loopback(run_served
         ("{fault: wrong, at: 150.0}", "invalid", "invalid-wrong-answers"),
         ("{fault: every 33rd, at: 100.0}", "failed", " errors, 0 timed out, 0 disconnected"),
         ("{fault: SIGKILL, at: 90.0}", "crashed", "server has ended: SIGKILL"),
+        ("{fault: SIGSTOP, at: 300.0}", "failed", " timed out"),
         ("{fault: slow on new inputs}", "invalid", "invalid-caching"),
         ("{fault: blocked}", "skipped", "faulty: it is not installed: apt-get install nothing"),
     ],
