@@ -24,6 +24,14 @@ TOPOLOGIES: tuple[PluginSpec, ...] = (
         needs=("httptools", "orjson", "uvicorn", "uvloop"),
     ),
     PluginSpec(
+        name="queue",
+        target="servers.queue:Queue",
+        summary="a message queue (RabbitMQ or Redis) between a web server and workers that hold the model",
+        needs=("httptools", "orjson", "uvicorn", "uvloop"),
+        uses=("pika", "redis"),
+        programs=("rabbitmq-server", "redis-server"),
+    ),
+    PluginSpec(
         name="simple",
         target="servers.simple:Simple",
         summary="one web server (uvicorn) that holds the model",

@@ -67,12 +67,12 @@ def deployed(description: Description, service: Service, site: Site) -> Iterator
         assert not stuck, f"did not leave after SIGTERM: {stuck}"
 
 
-def wait_until(condition: Callable[[], Any], *, at_most_s: float = 10.0) -> None:
+def wait_until(condition: Callable[[], Any], *, at_most_s: float = 10.0, pause_s: float = _PAUSE_S) -> None:
     """AssertionError when it does not come true in time."""
     give_up_at = time.monotonic() + at_most_s
     while not condition():
         assert time.monotonic() < give_up_at, "it did not come true in time"
-        time.sleep(_PAUSE_S)
+        time.sleep(pause_s)
 
 
 def descendants(process: subprocess.Popen[bytes]) -> list[psutil.Process]:

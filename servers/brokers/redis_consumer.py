@@ -1,0 +1,68 @@
+"""A worker's end of Redis: reads a stream as one of a group, one entry at a time.
+
+The job of a worker that is lost is not given to another one: the front's time-out answers it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from servers.front.jobs import Hello, Job, JobHead, Reply, pack, unpack
+from servers.front.transport import Taken
+
+from .redis_names import FIELD, GROUP, HELLO, JOBS, REPLIES, settings
+
+if TYPE_CHECKING:
+    from servers.front.config import FrontConfig
+
+_FOREVER_MS = 0
+
+
+class RedisConsumer:
+    """Connected to the broker; every method raises ConnectionError once it has ended."""
+
+    def __init__(self, config: FrontConfig) -> None:
+        self._client: Any = redis.Redis(**settings(config), retry=Retry(NoBackoff(), 0))
+        self._name = ""
+        with _as_connection_error(), contextlib.suppress(redis.ResponseError):  # another worker made the group
+            self._client.xgroup_create(JOBS, GROUP, id="0", mkstream=True)
+
+    def attach(self, hello: Hello) -> None:
+        """Be counted in."""
+        self._name = f"worker-{hello.worker}"
+        with _as_connection_error():
+            self._client.rpush(HELLO, pack(hello, b""))
+
+    def take(self, wait_s: float | None) -> Taken | None:
+        """The next entry of the stream."""
+        wait_ms = _FOREVER_MS if wait_s is None else max(1, round(wait_s * 1e3))
+        with _as_connection_error():
+            found = self._client.xreadgroup(GROUP, self._name, {JOBS: ">"}, count=1, block=wait_ms)
+        if not found:
+            return None
+        entries = next(iter(found.values())) if isinstance(found, dict) else found[0][1]
+        entry, fields = entries[0]
+        head, body = unpack(fields[FIELD.encode()], JobHead)
+        return Taken(job=Job(head=head, body=body), dequeued_ns=time.perf_counter_ns(), ticket=entry)
+
+    def answer(self, taken: Taken, reply: Reply) -> None:
+        """Send the answer, then acknowledge the job and take it out of the stream."""
+        with _as_connection_error(), self._client.pipeline(transaction=False) as pipeline:
+            pipeline.rpush(REPLIES, pack(reply.head, reply.body))
+            pipeline.xack(JOBS, GROUP, taken.ticket)
+            pipeline.xdel(JOBS, taken.ticket)
+            pipeline.execute()
+
+
+@contextlib.contextmanager
+def _as_connection_error() -> Any:
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise ConnectionError(f"Redis cannot be reached: {error}") from error
