@@ -8,6 +8,7 @@ from bench.core.cell import Tolerance
 from bench.core.record import Record
 from bench.core.results import Costs, Outcome
 from bench.core.served import Served
+from bench.measure.served.validity import in_order
 
 from .checks import check
 from .judging import Scene, measured_record, outcome_of_check
@@ -31,7 +32,7 @@ def served_record(
         record,
         outcome=_own_outcome(run) or outcome_of_check(checked) or Outcome(status="ok"),
         statistics=None,  # the latency in process is part of `served`, and not the cell's
-        flags=() if served is None else (*served.flags, *(served.headline.flags if served.headline else ())),
+        flags=() if served is None else in_order([*served.flags, *(served.headline.flags if served.headline else ())]),
         served=served,
         costs=record.costs if served is None else _costs(record.costs, served),
         in_force=replace(record.in_force, cpu_ids=run.result.cpu_ids if run.result is not None else ()),
@@ -53,7 +54,7 @@ def _own_outcome(run: ServedRun) -> Outcome | None:
     if run.result is not None and run.result.outcome is not None:
         return run.result.outcome
     served = run.result.served if run.result is not None else Served()
-    flags = (*served.flags, *(served.headline.flags if served.headline is not None else ()))
+    flags = in_order([*served.flags, *(served.headline.flags if served.headline is not None else ())])
     deciding = next((flag for flag in flags if flag.name.startswith("invalid-")), None)
     if deciding is None:
         return None

@@ -26,17 +26,17 @@ ALL = (*LATENCY, *SERVICE, *RATES)
 
 #: Every flag of a served cell, with the condition under which it is raised.
 SERVED_FLAGS: Mapping[str, str] = {
-    "invalid-client-limited": "the client sent late (lag p99 over 1 ms and over 10 % of p50), fell behind by over 1 %, "
-    "left requests unsent, or in a closed loop used over 90 % of a core",
+    "invalid-agreement": "the served outputs are not those of the same variant in process",
     "invalid-wrong-answers": "a sampled answer was not the expected one",
     "invalid-errors": "more requests failed than the error budget allows",
+    "invalid-client-limited": "the client sent late (lag p99 over 1 ms and over 10 % of p50), fell behind by over 1 %, "
+    "left requests unsent, or in a closed loop used over 90 % of a core",
     "invalid-saturated": "the queue grew through the whole load: over 1 % of what was offered was not done",
     "invalid-duplicate-answers": "a request was answered twice, or with another request's answer",
     "invalid-clock": "a request ended before it was sent, or was sent before it was due",
     "invalid-server-restarted": "a server process was started again while it was measured",
     "invalid-counts-mismatch": "the servers received another number of requests than the client sent",
     "invalid-missing-answers": "the servers answered requests whose answer the client never got",
-    "invalid-agreement": "the served outputs are not those of the same variant in process",
     "invalid-caching": "more than 10 % slower on inputs that are new to the server",
     "noisy-stamps": "over 1 % of the stamped answers have stamps out of order or outside sending and answer",
     "noisy-unbalanced-workers": "one worker answered over 1.5 times its share",
@@ -45,9 +45,9 @@ SERVED_FLAGS: Mapping[str, str] = {
 }
 
 _VERDICTS: Mapping[str, Verdict] = {
-    "invalid-client-limited": "client-limited",
     "invalid-wrong-answers": "wrong answers",
     "invalid-errors": "errors",
+    "invalid-client-limited": "client-limited",
     "invalid-saturated": "saturated",
 }
 _LAG_FLOOR_US = 1_000
@@ -77,7 +77,7 @@ def in_order(flags: Sequence[Flag]) -> tuple[Flag, ...]:
 
 
 def verdict_of(flags: Sequence[Flag]) -> Verdict:
-    """What the flags make of a load. Of several, the client's fault comes first: it may have caused the others."""
+    """What the flags make of a load. Of several, what no client can cause comes first: wrong answers and errors."""
     names = {flag.name for flag in flags}
     for name, verdict in _VERDICTS.items():
         if name in names:
