@@ -246,7 +246,7 @@ def test_a_closed_loop_keeps_its_callers_busy() -> None:
     assert again.facts.connections_opened == 0
 
 
-_GRPC_SERVER = Path(__file__).with_name("grpcio_server.py")
+_GRPC_SERVER = Path(__file__).parents[2] / "benchmarks" / "load_programs" / "grpcio_server.py"
 
 
 @contextmanager

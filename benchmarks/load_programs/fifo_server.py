@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import select
+import selectors
 import sys
 from typing import Any, cast
 
@@ -40,6 +41,7 @@ class Queue:
         self._first = self._free = 0.0
 
     def done_at(self, now: float) -> float:
+        """When the request that arrives now is done, in seconds; called once for each."""
         if not self._count:
             self._first = now
         service = self._services_ms[self._count % len(self._services_ms)] / 1e3
@@ -75,14 +77,13 @@ class _Protocol(asyncio.Protocol):
 async def _serve(services_ms: list[float], stall_s: tuple[float, float]) -> None:
     queue = Queue(services_ms, stall_s) if services_ms else None
     server = await asyncio.get_running_loop().create_server(lambda: _Protocol(queue), "127.0.0.1", 0, backlog=512)
-    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201
+    print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 def main() -> None:
+    """Serve until the end."""
     words = json.loads(sys.argv[1])
-    import selectors
-
     loop = asyncio.SelectorEventLoop(cast("selectors.BaseSelector", _Selector(selectors.EpollSelector())))
     loop.run_until_complete(_serve(words.get("services_ms", []), tuple(words.get("stall_s", (0, 0)))))
 

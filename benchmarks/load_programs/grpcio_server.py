@@ -15,6 +15,7 @@ class Echo(grpc.GenericRpcHandler):
     """Messages are bytes; nothing is parsed."""
 
     def service(self, details: Any) -> Any:
+        """The handler of a method; None for those that there are not."""
         if details.method == "/test.Echo/Echo":
             return grpc.unary_unary_rpc_method_handler(_echo)
         if details.method == "/test.Echo/Refuse":
@@ -27,18 +28,19 @@ def _echo(message: bytes, context: Any) -> bytes:
     return message
 
 
-def _refuse(message: bytes, context: Any) -> bytes:
+def _refuse(_: bytes, context: Any) -> bytes:
     context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full: 12 waiting %")
 
 
 def main() -> None:
+    """Serve until the end."""
     server = grpc.server(
         ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
     )
     server.add_generic_rpc_handlers((Echo(),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    print(port, flush=True)  # noqa: T201
+    print(port, flush=True)
     signal.pause()
 
 
