@@ -11,6 +11,11 @@ TOPOLOGIES: tuple[PluginSpec, ...] = (
         summary="in process: the worker that measures holds the model",
     ),
     PluginSpec(
+        name="external",
+        target="servers.external:External",
+        summary="a server that somebody else runs, at a URL",
+    ),
+    PluginSpec(
         name="multiprocess",
         target="servers.multiprocess:Multiprocess",
         summary="several processes that hold the model, behind one port or behind one front",
@@ -29,7 +34,6 @@ TOPOLOGIES: tuple[PluginSpec, ...] = (
         summary="a message queue (RabbitMQ or Redis) between a web server and workers that hold the model",
         needs=("httptools", "orjson", "uvicorn", "uvloop"),
         uses=("pika", "redis"),
-        programs=("rabbitmq-server", "redis-server"),
     ),
     PluginSpec(
         name="simple",
@@ -47,5 +51,10 @@ TOPOLOGIES: tuple[PluginSpec, ...] = (
         target="servers.tfs_protocol:TfsProtocol",
         summary="one server of ours that speaks TensorFlow Serving's protocol, over gRPC or REST",
         needs=("google.protobuf", "grpc", "httptools", "orjson", "uvicorn", "uvloop"),
+    ),
+    PluginSpec(
+        name="triton",
+        target="servers.triton:Triton",
+        summary="NVIDIA Triton, with the model on ONNX Runtime in its Python backend",
     ),
 )
