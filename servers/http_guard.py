@@ -1,7 +1,9 @@
 """What uvicorn lacks against clients that are slow, greedy or many: deadlines, bounds, and a cap on connections.
 
 A request's head must be whole within the header time-out of its first byte, its body within the idle time-out after
-that. A body that is refused unread is drained for two seconds, so that its sender gets to read why.
+that. A body that is refused unread is drained for two seconds, so that its sender gets to read why. A body reaches the
+application in one piece, or as soon as it is too long: waking the application for every 64 KiB and copying each piece
+three times takes longer than decoding an image.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from typing import ClassVar
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from bench.core.serving import MAX_BODY_BYTES
 
 from .app import RECEIVED_NS
 
@@ -29,6 +33,7 @@ class Guard:
     max_connections: int
     header_timeout_s: float
     idle_timeout_s: float
+    max_body_bytes: int = MAX_BODY_BYTES
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -39,6 +44,8 @@ class GuardedProtocol(HttpToolsProtocol):
     _deadline_s = math.inf  # on the loop's clock
     _is_receiving = False  # part of a request is there
     _head_bytes = 0  # received of a head that is not whole; -1 once it is
+    _pieces: list[bytes]  # of a body that is not whole
+    _body_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Turn a connection away when there are too many; give it time for its first head otherwise."""
@@ -68,6 +75,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._is_receiving = True
         self._head_bytes = 0
+        self._pieces = []
+        self._body_bytes = 0
         self._deadline_s = self.loop.time() + self.guard.header_timeout_s
 
     def on_headers_complete(self) -> None:
@@ -76,8 +85,19 @@ class GuardedProtocol(HttpToolsProtocol):
         self._deadline_s = self.loop.time() + self.guard.idle_timeout_s
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        """Keep a piece; of a body that is too long, one byte too many is all that the application needs to see."""
+        if self._body_bytes > self.guard.max_body_bytes or self.cycle.response_complete:
+            return
+        self._pieces.append(body)
+        self._body_bytes += len(body)
+        if self._body_bytes > self.guard.max_body_bytes:
+            self._hand_over()
+            self.cycle.message_event.set()
+
     def on_message_complete(self) -> None:
         """The request is whole."""
+        self._hand_over()
         self._is_receiving = False
         self._deadline_s = math.inf
         self.scope[RECEIVED_NS] = time.perf_counter_ns()  # type: ignore[literal-required]
@@ -92,6 +112,12 @@ class GuardedProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP."""
         self._turn_away(400, msg)
+
+    def _hand_over(self) -> None:
+        """Let the application receive what has come; a single piece is not copied."""
+        pieces, self._pieces = self._pieces, []
+        if pieces:
+            self.cycle.body = pieces[0] if len(pieces) == 1 else b"".join(pieces)  # type: ignore[assignment]
 
     def _watch(self) -> None:
         """One timer for each connection, not for each request: it looks at the deadline that is valid now."""

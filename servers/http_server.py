@@ -34,6 +34,7 @@ def settings(application: Asgi, config: ServerConfig) -> uvicorn.Config:
         )
     bounds = Guard(
         max_connections=config.max_connections,
+        max_body_bytes=config.max_body_bytes,
         header_timeout_s=config.header_timeout_s,
         idle_timeout_s=config.idle_timeout_s,
     )
