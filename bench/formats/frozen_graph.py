@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def read_graph(path: Path) -> Any:
     """The GraphDef in a .pb file; TargetError when it holds none."""
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
     from tensorflow.core.framework import graph_pb2
 
     hint = "a frozen graph is a binary GraphDef, as the step freeze makes it"

@@ -17,6 +17,7 @@ from bench.cli.main import VERBS
 from bench.core import errors, plugins
 from bench.core.results import Status
 from bench.measure.flags import FLAGS
+from bench.measure.served.validity import SERVED_FLAGS
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -141,7 +142,7 @@ REFERENCES = {
     "models": "zoo.md",
     "steps": "steps.md",
     "adapters": "adapters.md",
-    "topologies": "limits.md",
+    "topologies": "topologies.md",
     "limiters": "limits.md",
     "profilers": "profilers.md",
 }
@@ -149,6 +150,7 @@ NAMES = [
     *((kind, spec.name, REFERENCES[kind]) for kind in plugins.TABLES for spec in plugins.table(kind).values()
       if spec.target.startswith(OURS)),
     *(("flags", flag, "measurement.md") for flag in FLAGS),
+    *(("served flags", flag, "serving.md") for flag in SERVED_FLAGS),
     *(("statuses", status, "errors-and-status.md") for status in get_args(Status)),
 ]  # fmt: skip
 
