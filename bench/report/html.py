@@ -57,7 +57,10 @@ class _Figures:
 
 def page(report: Report) -> str:
     """The whole page as text."""
-    slots = {row.record.cell_id: place for section in report.all_sections for place, row in enumerate(section.rows)}
+    slots = {row.record.cell_id: place for section in report.sections for place, row in enumerate(section.rows)}
+    slots |= {
+        row.record.cell_id: section.topologies.index(row.topology) for section in report.served for row in section.rows
+    }
     environment = _environment()
     figures = _Figures()
     context = {

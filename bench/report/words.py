@@ -35,6 +35,8 @@ _ENDED = {
     **{status: f"was {status}" for status in NOT_RUN},
 }
 _BROKE_IN = ("failed", "crashed", "oom", "timeout")
+#: More statistics than a cell in process has: a flag that taints so many taints all of a load.
+_MOST_NAMED = 8
 _CALLS_NEEDED = re.compile(r"needs (?:about )?(\d+) calls")
 #: Control, surrogate and unassigned characters, and format characters, among them those that turn the direction.
 _UNSAFE = {"Cc", "Cf", "Cs", "Cn", "Zl", "Zp"}
@@ -245,6 +247,8 @@ def _section_cells_text(section: Section | ServedSection, names: list[str]) -> s
 
 def affects_text(note: FlagNote) -> str:
     """The statistics that a flag taints, without their units."""
+    if len(note.affects) > _MOST_NAMED:
+        return "all numbers of the load"
     names = (name.removesuffix("_ms").removesuffix("_per_s") for name in note.affects)
     return ", ".join(name.replace("_", " ") for name in names)
 

@@ -129,7 +129,7 @@ def test_loads_are_decided_one_by_one_and_variants_are_named_where_there_are_sev
     found = gathered(records)
 
     assert [each.sentence for each in headlines(found)] == [
-        f"{load}: simple, int8, {load} has a p50 of 4.5 ms, the lowest; highest: simple, onnx, {load}, 9 ms (2x)"
+        f"{load}: simple, int8 has a p50 of 4.5 ms, the lowest; highest: simple, onnx, 9 ms (2x)"
         for load in ("poisson 10/s", "closed, 4 callers")
     ]
     assert found.rows[0].name == "onnx behind simple, poisson 10/s"

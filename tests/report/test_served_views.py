@@ -129,7 +129,7 @@ class TestTable:
         text = table(write_served_run(tmp_path, loads=loads).path)
 
         assert re.search(r"^simple +poisson 10/s +ok, best", text, re.MULTILINE)
-        assert re.search(r"^seed_cnn, poisson 10/s: simple, poisson 10/s keeps", text, re.MULTILINE)
+        assert re.search(r"^seed_cnn, poisson 10/s: simple keeps", text, re.MULTILINE)
 
     def test_what_steps_say_is_told_of_the_variant_in_process_where_there_is_one(self, tmp_path: Path) -> None:
         inside, behind = make_record(make_cell()), make_served_record()
@@ -214,6 +214,15 @@ class TestPage:
 
         assert float(named["simple"]["p50"]) == 7.1
         assert set(named["nginx (round_robin, 2 servers)"].values()) == {""}
+
+    def test_each_load_has_figures_of_its_own_and_a_topology_the_same_colour_in_all(self, tmp_path: Path) -> None:
+        loads = [LoadPlan(kind="poisson", rate_per_s=rate) for rate in (10.0, 50.0)]
+
+        page = Page(write_html(write_served_run(tmp_path, loads=loads).path))
+
+        first, second, _ = figures(page, "curves")
+        assert [trace["slot"] for trace in first["data"]] == [trace["slot"] for trace in second["data"]]
+        assert "poisson 10/s Latency over rate" in page.text
 
     def test_it_can_be_made_without_an_objective_and_of_servers_alone(self, tmp_path: Path) -> None:
         run = write_run(tmp_path, [served_record("digits", ONNX, DIGITS[0], slo_ms=None)])

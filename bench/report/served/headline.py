@@ -38,19 +38,19 @@ def _headline(section: ServedSection, decision: ServedDecision) -> ServedHeadlin
 
 def _least_cpu(section: ServedSection, decision: ServedDecision, taken: ServedRow, slo_ms: float) -> str:
     kept = f"keeps p99 within {format_ms(slo_ms)} ({_p99(taken).removeprefix('p99 ')})"
-    own = f"{section.short(taken)} {kept} with {_cpu(cpu_us(taken))} of server CPU a request"
+    own = f"{section.under_load(taken)} {kept} with {_cpu(cpu_us(taken))} of server CPU a request"
     others = decision.ranked[1:]
     if not others:
         return f"{own}; {'no other is known to' if decision.is_choice else 'there is nothing to compare it with'}"
-    return f"{own}, the least; most: {section.short(others[-1])}, {_against(others[-1], taken, cpu_us, _cpu)}"
+    return f"{own}, the least; most: {section.under_load(others[-1])}, {_against(others[-1], taken, cpu_us, _cpu)}"
 
 
 def _lowest_p50(section: ServedSection, decision: ServedDecision, taken: ServedRow) -> str:
-    own = f"{section.short(taken)} has a p50 of {_ms(p50_ms(taken))}"
+    own = f"{section.under_load(taken)} has a p50 of {_ms(p50_ms(taken))}"
     others = decision.ranked[1:]
     if not others:
         return f"{own}; there is nothing to compare it with"
-    return f"{own}, the lowest; highest: {section.short(others[-1])}, {_against(others[-1], taken, p50_ms, _ms)}"
+    return f"{own}, the lowest; highest: {section.under_load(others[-1])}, {_against(others[-1], taken, p50_ms, _ms)}"
 
 
 def _against(
@@ -72,7 +72,7 @@ def _ms(value_ms: float) -> str:
 def _also(section: ServedSection, decision: ServedDecision) -> list[str]:
     told = []
     if decision.alike:
-        names = ", ".join(f"{section.short(row)} ({_cpu(cpu_us(row))})" for row in decision.alike)
+        names = ", ".join(f"{section.under_load(row)} ({_cpu(cpu_us(row))})" for row in decision.alike)
         told.append(f"hardly more CPU, within 10 %: {names}")
     if decision.missed:
         told.append(f"objective missed: {_with_p99(section, decision.missed)}")
@@ -82,7 +82,7 @@ def _also(section: ServedSection, decision: ServedDecision) -> list[str]:
 
 
 def _with_p99(section: ServedSection, rows: Sequence[ServedRow]) -> str:
-    return ", ".join(f"{section.short(row)} ({_p99(row)})" for row in rows)
+    return ", ".join(f"{section.under_load(row)} ({_p99(row)})" for row in rows)
 
 
 def _p99(row: ServedRow) -> str:
@@ -99,8 +99,8 @@ def _nothing(section: ServedSection, decision: ServedDecision) -> str:
     if near and decision.slo_ms is not None:
         best = min(near, key=lambda row: (p50_ms(row), row.name))
         return (
-            f"nothing is known to keep p99 within {format_ms(decision.slo_ms)}; lowest p50: {section.short(best)}, "
-            f"{_ms(p50_ms(best))}, {_p99(best)}"
+            f"nothing is known to keep p99 within {format_ms(decision.slo_ms)}; lowest p50: "
+            f"{section.under_load(best)}, {_ms(p50_ms(best))}, {_p99(best)}"
         )
     standings = [row.standing for row in decision.rows]
     counts = ", ".join(f"{standings.count(word)} {word}" for word in dict.fromkeys(standings))

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from bench.report.figures import Figure
 from bench.report.row import Row
 
+from .bars import layer_bars
+from .curves import load_curves
 from .details import Details, details
-from .figures import layer_bars, load_curves
 from .headline import ServedHeadline, headlines
 from .row import ServedRow
 from .section import ServedSection
-from .words import NUMBERS, attribution_cells, attribution_columns, cells, columns, in_process_cells
+from .words import attribution_cells, attribution_columns, cells, columns, in_process_cells
 
 Numbered = tuple[ServedSection, Figure, int]
 
@@ -49,7 +50,8 @@ class Entry:
 
 def entry(section: ServedSection, slots: Mapping[str, int], number: Callable[[Figure], int]) -> Entry:
     """What to show of a section; `number` takes a figure into the page and tells its place."""
-    figures = [figure for figure in (load_curves(section, slots), layer_bars(section)) if figure is not None]
+    drawn = [each for rows in section.parts for each in (load_curves(section, rows, slots), layer_bars(section, rows))]
+    figures = [figure for figure in drawn if figure is not None]
     return Entry(
         section=section,
         said=headlines(section),
@@ -64,11 +66,6 @@ def entry(section: ServedSection, slots: Mapping[str, int], number: Callable[[Fi
         ),
         details=tuple(details(section, row) for row in section.rows if row.record.served is not None),
     )
-
-
-def is_number(column: str) -> bool:
-    """Whether a column is set right."""
-    return column in NUMBERS
 
 
 def _lines(section: ServedSection) -> Sequence[Line]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from bench.core.cell import Cell
+from bench.core.cell import Cell, LoadPlan
 from bench.report.row import Row, is_served
 from bench.report.settings import in_process, of_any_variant, settings_of
 
@@ -39,6 +39,19 @@ class ServedSection:
         return len({row.record.cell.load for row in self.rows}) > 1
 
     @property
+    def topologies(self) -> tuple[str, ...]:
+        """The names of its topologies, each once."""
+        return tuple(dict.fromkeys(row.topology for row in self.rows))
+
+    @property
+    def parts(self) -> tuple[tuple[ServedRow, ...], ...]:
+        """The rows that differ in their topology alone, together: what one figure can show."""
+        found: dict[tuple[str, LoadPlan], list[ServedRow]] = {}
+        for row in self.rows:
+            found.setdefault((row.variant, row.record.cell.load), []).append(row)
+        return tuple(tuple(rows) for rows in found.values())
+
+    @property
     def slo_ms(self) -> float | None:
         """The objective for p99; it is the same for all cells of a run."""
         return next((row.served.slo_ms for row in self.rows if row.served.slo_ms is not None), None)
@@ -61,12 +74,16 @@ class ServedSection:
 
     def short(self, row: ServedRow) -> str:
         """What a row is called inside the section: its topology, and what else tells it from the others."""
-        parts = [row.topology]
-        if self.has_several_variants:
-            parts.append(row.variant)
-        if self.has_several_loads:
-            parts.append(row.load)
-        return ", ".join(parts)
+        return ", ".join((row.topology, *self.beside_topology(row)))
+
+    def under_load(self, row: ServedRow) -> str:
+        """What a row is called where its load has been said."""
+        return f"{row.topology}, {row.variant}" if self.has_several_variants else row.topology
+
+    def beside_topology(self, row: ServedRow) -> tuple[str, ...]:
+        """What else tells a row from the others: variant and load, where there are several."""
+        variant = (row.variant,) if self.has_several_variants else ()
+        return (*variant, row.load) if self.has_several_loads else variant
 
 
 def gather(rows: Sequence[Row]) -> Iterator[ServedSection]:
