@@ -93,6 +93,15 @@ def test_bodies_far_above_the_windows_go_both_ways(window: int, largest: int) ->
         assert b"".join(stream.pieces) == framed(messages[stream.request])
 
 
+def test_many_small_bodies_share_the_connections_window() -> None:
+    session, server = Session(), Server(_echo, initial_window_size=1 << 20)
+    assert _exchange(session, server) == []
+    for number in range(9):
+        session.begin(_stream(number), PreparedRequest(BLOCK, framed(bytes(16_000))))
+    assert sum(map(len, session.output)) < 65_535 + 9 * len(BLOCK) + 20 * 9
+    assert [stream.request for stream in _exchange(session, server)] == list(range(9))
+
+
 def test_a_window_that_shrinks_below_zero_holds_the_body_until_it_opens() -> None:
     session, server = Session(), Server(_echo)
     assert _exchange(session, server) == []

@@ -17,6 +17,7 @@ from bench.load import (
     offsets_ns,
     simulated_target,
 )
+from bench.load.record import Record
 from tests.load.lindley import latencies_ns
 
 MS = 1_000_000
@@ -128,6 +129,16 @@ def test_requests_that_no_connection_could_take_in_time_are_unsent_and_counted()
     unsent = requests.status == UNSENT
     assert set(requests.sent_ns[unsent].tolist()) == {0}
     assert set((requests.done_ns - requests.planned_ns)[unsent].tolist()) == {SECOND}
+
+
+def test_an_answer_after_the_time_out_is_none_however_late_the_client_looked() -> None:
+    record = Record(timeout_ns=100)
+    record.plan([1000, 2000, 3000], [0, 0, 0])
+    for request, status, done_ns in ((0, OK_HTTP, 1100), (1, OK_HTTP, 2101), (2, DISCONNECTED, 3500)):
+        record.finish(request, status, done_ns)
+    requests = record.requests()
+    assert requests.status.tolist() == [OK_HTTP, TIMED_OUT, TIMED_OUT]
+    assert requests.done_ns.tolist() == [1100, 2100, 3100]
 
 
 def test_a_slow_client_shows_in_the_lag_and_not_in_less_latency() -> None:
