@@ -152,7 +152,7 @@ def test_a_model_without_a_version_is_waited_for(tmp_path: Path) -> None:
 def test_a_model_that_cannot_be_opened_at_the_start_ends_the_server(tmp_path: Path) -> None:
     (tmp_path / "m" / "1").mkdir(parents=True)
     with pytest.raises(TargetError, match=r"model 'm' is not available: version 1: .* holds neither"):
-        Running("--model_name=m", f"--model_base_path={tmp_path / 'm'}")
+        Running("--model_name=m", f"--model_base_path={tmp_path / 'm'}").close()
 
 
 def test_labels_stand_for_versions(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_a_label_of_a_version_that_is_not_there_is_refused_unless_allowed(tmp_pa
     config = tmp_path / "config"
     config.write_text(config_text(tmp_path / "m", labels={"next": 2}))
     with pytest.raises(MatrixError, match="assign label to version 2 of model m, which is not currently available"):
-        Running(f"--model_config_file={config}")
+        Running(f"--model_config_file={config}").close()
     with running(f"--model_config_file={config}", "--allow_version_labels_for_unavailable_models") as server:
         asked = refusal(lambda: server.predict(version_label="next"))
         assert asked == ("NOT_FOUND", "Servable not found for request: Specific(m, 2)")
