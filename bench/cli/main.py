@@ -31,6 +31,7 @@ VERBS = {
     "replay": "repeat one cell of a run from its record",
     "schema": "print the JSON schema of the matrix for editors",
     "serve": "serve a build of a model until Ctrl-C, with an API page and lines to paste",
+    "search": "find the highest rate at which a server keeps a latency goal",
     "query": "ask a server for one answer: classes of an image, embeddings of texts",
     "selfcheck": "measure what this machine can resolve, in under a minute",
 }

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _SHOWN_CELLS = 30
 _USUAL_TOPOLOGY = "simple"
+_IN_PROCESS = "direct"
 _MATRIX_SUFFIXES = (".yaml", ".yml")
 _AXIS = "--set axes.topology: axes.topology[0]"
 
@@ -65,20 +66,23 @@ def chosen_cell(
 
     MatrixError: no such variant or topology, an option that it does not have, or no server in the topology.
     """
-    given = options if options is not None else _options(words.option)
+    given = options if options is not None else options_of(words.option)
     matrix = _matrix(words, topology or words.topology, given, threads=threads or words.threads, quick=quick)
     places = [(group, cell) for group in matrix.groups for cell in group.cells]
-    references = {group.id: group.reference for group in matrix.groups}
+    served = [(group, cell) for group, cell in places if cell.topology != _IN_PROCESS]
+    if not served:
+        raise MatrixError(
+            "direct has no server: the model is called in process",
+            hint=f"--topology {_USUAL_TOPOLOGY}; bench list topologies names the others",
+        )
     if words.variant:
-        fitting = [(group, cell) for group, cell in places if words.variant in names_of(cell)]
+        fitting = [(group, cell) for group, cell in served if words.variant in names_of(cell)]
     else:
-        fitting = [(group, cell) for group, cell in places if cell.id == group.reference_id]
+        fitting = [(group, cell) for group, cell in served if cell.id == group.reference_id]
     if len(fitting) != 1:
-        raise _not_one([cell for _, cell in fitting], [cell for _, cell in places], words)
+        raise _not_one([cell for _, cell in fitting], [cell for _, cell in served], words)
     group, cell = fitting[0]
-    if cell.topology == "direct":
-        raise MatrixError("direct has no server: the model is called in process", hint="bench list topologies")
-    return OneCell(matrix=matrix, cell=cell, reference=references[group.id])
+    return OneCell(matrix=matrix, cell=cell, reference=group.reference)
 
 
 def _matrix(
@@ -106,7 +110,7 @@ def _matrix(
         raise MatrixError(error.message, hint=error.hint, problems=problems) from error
 
 
-def _options(words: Sequence[str]) -> Mapping[str, Any]:
+def options_of(words: Sequence[str]) -> Mapping[str, Any]:
     """`K=V` pairs; a value is true, false, a number, or else text."""
     found: dict[str, Any] = {}
     for word in words:
