@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -46,8 +47,7 @@ class RedisConsumer:
             found = self._client.xreadgroup(GROUP, self._name, {JOBS: ">"}, count=1, block=wait_ms)
         if not found:
             return None
-        entries = next(iter(found.values())) if isinstance(found, dict) else found[0][1]
-        entry, fields = entries[0]
+        ((_, ((entry, fields),)),) = found
         head, body = unpack(fields[FIELD.encode()], JobHead)
         return Taken(job=Job(head=head, body=body), dequeued_ns=time.perf_counter_ns(), ticket=entry)
 
@@ -61,7 +61,7 @@ class RedisConsumer:
 
 
 @contextlib.contextmanager
-def _as_connection_error() -> Any:
+def _as_connection_error() -> Iterator[None]:
     try:
         yield
     except (redis.ConnectionError, redis.TimeoutError) as error:

@@ -9,6 +9,7 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from servers.batching import Full
 from servers.front.jobs import Hello, Job, Reply, ReplyHead, pack, unpack
 
 from .redis_names import FIELD, HELLO, JOBS, REPLIES, settings
@@ -26,7 +27,7 @@ class RedisDispatcher:
     def __init__(self, config: FrontConfig, waiting: Waiting) -> None:
         self._waiting = waiting
         self._client: Any = redis.asyncio.Redis(**settings(config), retry=Retry(NoBackoff(), 0))
-        self._unsent: asyncio.Queue[bytes] = asyncio.Queue()  # as many as may wait in the front, which bounds them
+        self._unsent: asyncio.Queue[bytes] = asyncio.Queue(waiting.limit)
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
@@ -39,7 +40,10 @@ class RedisDispatcher:
 
     def dispatch(self, job: Job) -> None:
         """Leave a job to the task that sends."""
-        self._unsent.put_nowait(pack(job.head, job.body))
+        try:
+            self._unsent.put_nowait(pack(job.head, job.body))
+        except asyncio.QueueFull:
+            raise Full from None
 
     async def close(self) -> None:
         """Leave the broker."""

@@ -26,4 +26,5 @@ def settings(config: FrontConfig) -> dict[str, Any]:
         "port": int(config.server.address),
         "password": config.server.nonce,
         "socket_timeout": None,
+        "protocol": 2,  # answers have another form in each version of the protocol
     }

@@ -14,6 +14,7 @@ import msgspec
 
 from bench.core.serving import IDENTITY_PATH
 from servers.app import RECEIVED_NS
+from servers.batching import Full
 from servers.counters import Counters
 from servers.http_messages import (
     ClientGone,
@@ -30,13 +31,12 @@ from servers.http_messages import (
 
 from .jobs import octets_of, text_of
 from .processes import WORKERS_PATH
-from .transport import Full, HeadTooLarge
+from .transport import HeadTooLarge
 
 if TYPE_CHECKING:
     from .config import FrontConfig
     from .transport import Dispatcher
     from .waiting import Waiting
-
 
 _CODING = b"content-encoding"
 

@@ -10,7 +10,7 @@ import mmap
 import os
 
 #: A body up to this size travels in a slot; a larger one in memory of its own.
-SLOT_BYTES = 1 << 20
+SLOT_BYTES = 256 << 10
 
 _CLAIM_BYTES = 8
 _WRITE_BYTES = 1 << 30  # of one call; Linux writes at most 2 GiB at once

@@ -9,10 +9,12 @@ import socket
 from functools import partial
 from typing import TYPE_CHECKING
 
+from servers.batching import Full
+
 from .area import Area, new_area
 from .jobs import Hello, Job, Reply
 from .memory_wire import Done, Ready, Welcome, fits, is_same_user, large_body, receive, send, send_large
-from .transport import Full, HeadTooLarge
+from .transport import HeadTooLarge
 
 if TYPE_CHECKING:
     from .config import FrontConfig

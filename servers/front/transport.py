@@ -27,10 +27,6 @@ _TRANSPORTS: Mapping[str, tuple[str, str]] = {
 }
 
 
-class Full(Exception):
-    """There is no room for another job."""
-
-
 class HeadTooLarge(Exception):
     """The head of a job is more than the transport carries."""
 
@@ -43,7 +39,7 @@ class Dispatcher(Protocol):
         ...
 
     def dispatch(self, job: Job) -> None:
-        """Put a job where idle workers take it from, in order; Full when there is no room."""
+        """Put a job where idle workers take it from, in order; Full when there is no room, HeadTooLarge."""
         ...
 
     async def close(self) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from servers import http_messages
+from servers.batching import Full
 
 from .jobs import Headers, Hello, Job, JobHead, Reply, ReplyHead, text_of
-from .transport import Full
 
 if TYPE_CHECKING:
     from bench.core.serving import Identity

@@ -12,12 +12,13 @@ import pytest
 
 from bench.core.serving import IDENTITY_PATH, Identity
 from servers.app import RECEIVED_NS
+from servers.batching import Full
 from servers.config import ServerConfig
 from servers.counters import read_counters
 from servers.front.app import FrontApplication
 from servers.front.config import FrontConfig
 from servers.front.jobs import Hello, Job, Reply, ReplyHead
-from servers.front.transport import Full, HeadTooLarge
+from servers.front.transport import HeadTooLarge
 from servers.front.waiting import Waiting
 from tests.servers.http_servers import null_service
 

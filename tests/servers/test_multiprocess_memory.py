@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 
 from bench.core.serving import Identity
+from servers.batching import Full
 from servers.config import ServerConfig
 from servers.front.area import SLOT_BYTES
 from servers.front.config import FrontConfig
 from servers.front.jobs import Hello, Reply, ReplyHead
 from servers.front.memory_consumer import MemoryConsumer
 from servers.front.memory_dispatcher import MemoryDispatcher
-from servers.front.transport import Full, HeadTooLarge, Taken
+from servers.front.transport import HeadTooLarge, Taken
 from servers.front.waiting import Waiting
 from tests.servers.http_servers import null_service
 
