@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from bench.core import plugins
 from bench.core.serving import IDENTITY_PATH, Description, Endpoint, Probe, Process, Service, Site
 
 from .tfs.batching_file import write_batching_parameters
@@ -48,9 +47,8 @@ class TfsProtocol:
     is_in_process: ClassVar[bool] = False
 
     def blockers(self, format: str, options: Any) -> Sequence[str]:
-        """Packages that are not installed."""
-        missing = plugins.lookup("topologies", "tfs_protocol").missing_packages()
-        return (f"needs {', '.join(missing)}: {plugins.install_hint(missing)}",) if missing else ()
+        """None: the packages that it needs are named in its table line."""
+        return ()
 
     def describe(self, service: Service, options: Any, site: Site) -> Description:
         """A model repository with one version, and the server over it."""

@@ -10,7 +10,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +66,6 @@ def test_batches_are_asked_for_in_the_servers_own_file(tmp_path: Path) -> None:
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         Options(**options)
-
-
-def test_packages_that_are_missing_block_with_the_way_to_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert TfsProtocol().blockers("onnx", Options()) == ()
-    spec = replace(plugins.lookup("topologies", "tfs_protocol"), needs=("no_such_package",))
-    monkeypatch.setattr(plugins, "lookup", lambda kind, name: spec)
-    assert TfsProtocol().blockers("onnx", Options()) == ("needs no_such_package: pip install no_such_package",)
 
 
 @contextmanager
