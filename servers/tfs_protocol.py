@@ -65,6 +65,8 @@ class TfsProtocol:
             f"--rest_api_port={rest_port}",
             f"--model_name={service.model}",
             f"--model_base_path={version.parent}",
+            # For SavedModels that come later: TensorFlow sizes its pools once per process.
+            f"--tensorflow_intra_op_parallelism={service.threads}",
             "--enable_serialization_as_tensor_content=true",
             f"--bench_config={directory / 'bench.json'}",
             *_batching(directory, options, config.max_waiting),

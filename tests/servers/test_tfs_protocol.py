@@ -52,6 +52,7 @@ def test_the_endpoint_is_the_port_of_the_protocol(tmp_path: Path) -> None:
     assert (rest_one.endpoint.keep_alive, rest_one.endpoint.compression) == (False, "gzip")
     assert rest_one.endpoint.identity_port == rest_one.endpoint.port
     assert "it is not TensorFlow Serving" in rest_one.notes[0]
+    assert flag(rest_one, "tensorflow_intra_op_parallelism") == "1", "as many threads as the model of the cell"
 
 
 def test_batches_are_asked_for_in_the_servers_own_file(tmp_path: Path) -> None:
