@@ -34,7 +34,6 @@ http {{
   server {{ listen 127.0.0.1:{port} backlog=1024; location / {{ return 200 "{body}"; }} }}
 }}
 """
-_NICE = -10
 _UNITS_MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
 
@@ -51,24 +50,30 @@ class Outcome:
     plan_s: Sequence[float] | None = None
 
 
-def start(core: int, argv: Sequence[str], *, errors: Any, environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    """A process that runs on this core only, and before others where that may be."""
+@dataclass(frozen=True, kw_only=True)
+class Core:
+    """Where a process runs; `is_urgent`: under a real-time policy, so that nothing else runs there when it can."""
+
+    number: int
+    is_urgent: bool = False
+
+
+def start(core: Core, argv: Sequence[str], *, errors: Any, environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """A process on its core; it inherits where and how this thread may run."""
     before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})  # of this thread, and what it starts
+    os.sched_setaffinity(0, {core.number})
+    if core.is_urgent:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     try:
-        process = subprocess.Popen(
-            argv, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | environment, cwd=ROOT,
-            start_new_session=True,  # the kernel groups processes by sessions, and only groups compete
-        )  # fmt: skip
+        return subprocess.Popen(
+            argv, stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | environment, cwd=ROOT
+        )
     finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
         os.sched_setaffinity(0, before)
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)
-        Path(f"/proc/{process.pid}/autogroup").write_text(str(_NICE))
-    return process
 
 
-def run_on(core: int, argv: Sequence[str], **environment: str) -> tuple[str, float]:
+def run_on(core: Core, argv: Sequence[str], **environment: str) -> tuple[str, float]:
     """What a program printed, and the processor seconds that it and its children took."""
     with tempfile.TemporaryFile("w+") as errors:
         with start(core, argv, errors=errors, environment=environment) as process:
@@ -82,7 +87,7 @@ def run_on(core: int, argv: Sequence[str], **environment: str) -> tuple[str, flo
 
 
 @contextlib.contextmanager
-def running(core: int, argv: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+def running(core: Core, argv: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
     """A server, ended at the end."""
     with start(core, argv, errors=subprocess.DEVNULL, environment={}) as process:
         try:
@@ -92,7 +97,7 @@ def running(core: int, argv: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextlib.contextmanager
-def nginx(core: int) -> Iterator[int]:
+def nginx(core: Core) -> Iterator[int]:
     """The port of an nginx that answers every request with the same 100 bytes."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -111,7 +116,7 @@ def nginx(core: int) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def python_server(core: int, name: str, *words: str) -> Iterator[int]:
+def python_server(core: Core, name: str, *words: str) -> Iterator[int]:
     """The port of one of our small servers."""
     with running(core, [sys.executable, str(PROGRAMS / name), *words]) as process:
         yield int(process.stdout.readline() if process.stdout else 0)
@@ -123,7 +128,7 @@ class Tool(ABC):
     name: str
     is_open = True
 
-    def __init__(self, core: int) -> None:
+    def __init__(self, core: Core) -> None:
         self.core = core
 
     @abstractmethod
@@ -138,7 +143,7 @@ class Tool(ABC):
 class Program(Tool):
     """A generator that is one of our scripts, run by the Python that has its packages."""
 
-    def __init__(self, core: int, name: str, script: str, python: str, **words: Any) -> None:
+    def __init__(self, core: Core, name: str, script: str, python: str, **words: Any) -> None:
         super().__init__(core)
         self.name = name
         self._argv = [python, str(PROGRAMS / script)]
@@ -154,7 +159,7 @@ class Program(Tool):
 class LoadGen(Program):
     """MLPerf LoadGen in its server scenario, always Poisson; only its trace tells when requests were sent."""
 
-    def __init__(self, core: int, python: str) -> None:
+    def __init__(self, core: Core, python: str) -> None:
         super().__init__(core, "MLPerf LoadGen", "loadgen_client.py", python, traces=True)
 
     def cpu_us(self, port: int, rate: float, duration_s: float) -> float:
@@ -165,7 +170,7 @@ class LoadGen(Program):
 class K6(Tool):
     """k6's constant-arrival-rate; it does not tell how late it sends, only what it dropped."""
 
-    def __init__(self, core: int, program: str, users: int = 400) -> None:
+    def __init__(self, core: Core, program: str, users: int = 400) -> None:
         super().__init__(core)
         self.name = f"k6, {users} users"
         self._program, self._users = program, users
@@ -205,7 +210,7 @@ class Wrk(Tool):
 
     is_open = False
 
-    def __init__(self, core: int, program: str, connections: int) -> None:
+    def __init__(self, core: Core, program: str, connections: int) -> None:
         super().__init__(core)
         self.name = f"wrk, {connections} connections (closed loop)"
         self._argv = [program, "-t1", f"-c{connections}", "--latency"]

@@ -2,7 +2,7 @@
 
 `epoll.poll` and the event loops above it round a wait up to whole milliseconds, which alone makes every request half a
 millisecond late. `select.select` on the epoll's own descriptor rounds to microseconds; what the kernel then needs to
-wake a process, tens of microseconds, is spent looking.
+wake a process, tens of microseconds, is spent looking. Only where the time is far is `poll` asked to wait by itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from bench.core.errors import HostError
 
 #: So long before its time a wait ends its sleep: longer than nearly every wake-up takes.
 SPIN_NS = 80_000
-_LONGEST_NAP_NS = 1_000_000_000
+_FAR_NS = 3_000_000
+_LONGEST_WAIT_MS = 1000
 _MOST_EVENTS = 64
 _PR_SET_TIMERSLACK, _PR_GET_TIMERSLACK = 29, 30  # linux/prctl.h
 _LEAST_SLACK_NS = 1_000
@@ -25,10 +26,13 @@ Events = list[tuple[int, int]]
 
 
 class Waiter:
-    """Waits on a clock. `nap` sleeps for so many seconds or until something is ready, `poll` tells what is ready."""
+    """Waits on a clock. `nap` sleeps for so many seconds or until something is ready, to the microsecond.
+
+    `poll` tells what is ready, up to so many, or waits for it so many seconds, to the millisecond.
+    """
 
     def __init__(
-        self, *, now_ns: Callable[[], int], nap: Callable[[float], object], poll: Callable[[int, int], Events]
+        self, *, now_ns: Callable[[], int], nap: Callable[[float], object], poll: Callable[[float, int], Events]
     ) -> None:
         self._now_ns = now_ns
         self._nap = nap
@@ -37,8 +41,10 @@ class Waiter:
     def wait(self, until_ns: int) -> Events:
         """What is ready, as soon as something is; nothing, within the last `SPIN_NS` before `until_ns`."""
         nap_ns = until_ns - self._now_ns() - SPIN_NS
+        if nap_ns > _FAR_NS:
+            return self._poll((min(_LONGEST_WAIT_MS, nap_ns // 1_000_000) - 1) / 1000, _MOST_EVENTS)
         if nap_ns > 0:
-            self._nap(min(_LONGEST_NAP_NS, nap_ns) * 1e-9)
+            self._nap(nap_ns * 1e-9)
         return self._poll(0, _MOST_EVENTS)
 
 

@@ -22,7 +22,7 @@ def main(words: dict[str, Any]) -> None:
     protocol = words.get("protocol", "http")
     endpoint = Endpoint(protocol=protocol, port=words["port"], encoding="binary", model="m")
     payload = Message(path=METHOD, body=MESSAGE) if protocol == "grpc" else Message(path="/", body=b"")
-    with open_target(endpoint, [payload]) as target:
+    with open_target(endpoint, [payload], grpc_connections=words.get("connections", 4)) as target:
         if words["arrivals"] == "closed":
             drive = drive_closed(target, concurrency=words["callers"], duration_s=words["duration_s"], timeout_s=10)
         else:

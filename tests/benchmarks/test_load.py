@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.load import QUICK, Grpc, Line, highest_clean_rate, is_clean, true_p99_ms, verdicts
-from benchmarks.load_tools import Outcome, Tool
+from benchmarks.load_tools import Core, Outcome, Tool
 
 GOOD = Outcome(requests=10, failed=0, achieved_ratio=0.995, lag_us=(1, 900), latency_ms=(1, 2), cpu_us=30)
 
@@ -19,7 +19,7 @@ class _UpTo(Tool):
     name = "fake"
 
     def __init__(self, most: float) -> None:
-        super().__init__(0)
+        super().__init__(Core(number=0))
         self.attempts: list[float] = []
         self._most = most
 
