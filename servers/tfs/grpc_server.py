@@ -2,7 +2,7 @@
 
 `received` is when the whole message has left gRPC's core and a thread has taken it: how long it lay in the core's queue
 before cannot be seen from Python. There are as many threads as calls may be under way, so that none waits for a thread
-unseen.
+unseen. What gRPC itself refuses, a message too large or a call beyond all that may be under way, is not counted.
 """
 
 from __future__ import annotations

@@ -199,8 +199,8 @@ class Manager:
             version.move("LOADING")
         try:
             loaded = self._load(name, number, directory)
-        except (BenchError, MemoryError) as error:
-            why = str(error) or type(error).__name__
+        except Exception as error:  # noqa: BLE001  whatever lies there, the other versions are served
+            why = error.message if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
             self._say(f"{name}, version {number} cannot be opened: {why}")
             with self._changed:
                 version.fail(why, time.monotonic() + self._retries.interval_s)
@@ -213,7 +213,8 @@ class Manager:
     def _take_away(self, name: str, keep: frozenset[int]) -> None:
         """Unload what is not kept; what is still in use after a while goes with a later refresh."""
         for number, version in self._versions.get(name, {}).items():
-            if number in keep or not version.is_live:
+            is_kept = number in keep and version.status.state != "UNLOADING"  # who begins to leave, leaves
+            if is_kept or not version.is_live:
                 continue
             with self._changed:
                 version.move("UNLOADING")

@@ -13,7 +13,8 @@ import pytest
 
 from bench.core.errors import MatrixError, TargetError
 from bench.wire.protobuf import serving
-from servers.tfs.repository import VersionPolicy, versions_found, versions_wanted
+from servers.tfs.manager import Manager, Retries
+from servers.tfs.repository import ModelEntry, VersionPolicy, versions_found, versions_wanted
 from tests.servers.tfs_cases import SAMPLE, Running, add_version, running, wait_until
 
 STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
@@ -211,3 +212,41 @@ def test_the_configuration_file_is_read_again_where_that_is_asked_for(tmp_path: 
         config.write_text(config_text(tmp_path / "n").replace("'m'", "'n'"))
         wait_until(lambda: "m, version 1 has been unloaded" in server.said)
         assert server.predict(model="n").model_spec.version.value == 1
+
+
+def test_a_version_that_begins_to_leave_leaves_before_it_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("servers.tfs.manager._UNLOAD_WAIT_S", 0.01)
+    for version in (1, 2):
+        (tmp_path / str(version)).mkdir()
+    opened: list[int] = []
+    manager = Manager(lambda name, version, path: opened.append(version) or Closing(), Retries(), lambda line: None)
+    all_versions = ModelEntry(name="m", base_path=tmp_path, policy=VersionPolicy(kind="all"))
+    manager.configure([all_versions])
+    with manager.use("m", 1):
+        manager.configure([ModelEntry(name="m", base_path=tmp_path)])
+        assert [status.state for status in manager.statuses("m")] == ["AVAILABLE", "UNLOADING"]
+        manager.configure([all_versions])
+        assert [status.state for status in manager.statuses("m")] == ["AVAILABLE", "UNLOADING"]
+    for _ in range(2):
+        manager.refresh()
+    assert [status.state for status in manager.statuses("m")] == ["AVAILABLE", "AVAILABLE"]
+    assert opened == [1, 2, 1]
+
+
+class Closing:
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+def test_whatever_opening_raises_is_told_and_ends_that_version_alone(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+
+    def fail(name: str, version: int, path: Path) -> Any:
+        raise ValueError("a link")
+
+    manager = Manager(fail, Retries(), lambda line: None)
+    assert manager.configure([ModelEntry(name="m", base_path=tmp_path)]) == {"m": "version 1: ValueError: a link"}
+    (status,) = manager.statuses("m")
+    assert (status.state, status.code, status.message) == ("END", "UNKNOWN", "ValueError: a link")
