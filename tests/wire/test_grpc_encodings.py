@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 from bench.core.artifact import TensorSpec
 from bench.wire import WireError, encoding
 from bench.wire.protobuf import inference, serving, tensorflow
+from bench.wire.protobuf.tensors import fill_tensor
 
 ROOT = Path(__file__).parents[2]
 CHILD = Path(__file__).with_name("generated_messages_child.py")
@@ -173,6 +175,32 @@ def test_contents_written_one_by_one_are_read_and_not_wrapped() -> None:
     body = infer_request(datatype="INT8", shape=[2], raw=[], contents={"int_contents": [-129, 127]})
     with pytest.raises(WireError, match="int8 cannot hold"):
         encoding("kserve_grpc").decode_request(body, {}, (spec,))
+
+
+@pytest.mark.parametrize("as_content", [True, False])
+@pytest.mark.parametrize("name", ["tfs_grpc", "kserve_grpc"])
+def test_bytes_changed_at_random_are_read_or_refused_and_nothing_else(name: str, as_content: bool) -> None:
+    dtypes = ("float32", "str", "float16", "bool", "uint8")
+    batch = {dtype: values_of(dtype) for dtype in dtypes}
+    specs = tuple(TensorSpec(name=dtype, dtype=dtype, shape=("batch", 2)) for dtype in dtypes)
+    wire, draw = encoding(name), random.Random(0)
+    body = wire.encode_request("m", batch, specs).body
+    if name == "tfs_grpc" and not as_content:
+        request = serving.PredictRequest()
+        for dtype, values in batch.items():
+            fill_tensor(request.inputs[dtype], values, dtype, as_content=False)
+        body = request.SerializeToString()
+    refused = 0
+    for _ in range(400):
+        changed = bytearray(body)
+        for _ in range(draw.randint(1, 3)):
+            place = draw.randrange(len(changed))
+            changed[place : place + draw.randint(0, 1)] = draw.randbytes(draw.randint(0, 1))
+        try:
+            wire.decode_request(bytes(changed), {}, specs)
+        except WireError:
+            refused += 1
+    assert refused > 100
 
 
 @pytest.mark.slow
