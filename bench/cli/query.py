@@ -104,7 +104,7 @@ def _whom(words: argparse.Namespace) -> tuple[list[Address], str]:
         listed = ", ".join(f"{served.model} at {', '.join(map(str, served.addresses))}" for served in here)
         raise MatrixError(
             f"{len(here)} servers are kept up here: {listed}" if here else "no server is kept up here by `bench serve`",
-            hint="name an address: bench query PORT",
+            hint="name one: bench query PORT, or --model NAME" if here else "name an address: bench query PORT",
         )
     return list(here[0].addresses), here[0].model
 

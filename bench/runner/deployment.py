@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -81,9 +81,9 @@ class Deployment:
         self._settings = settings
         self._tolerance = tolerance
         self._name = name
+        self._nonce = secrets.token_hex(8)
         self._servers: list[tuple[Process, Child]] = []
         self._client: Child | None = None
-        self._ports = iter(() if settings.port is None else (settings.port,))
         self.description: Description | None = None
         self.identity: Identity | None = None
         self.start_s = 0.0
@@ -161,7 +161,7 @@ class Deployment:
             self._client = self._crew.hire(
                 job, f"{self._name}.client", self._settings.clients_limits, network=self._settings.network
             )
-            self.description = self._describe(cell)
+            self.description = self._describe(cell, self._directory, self._ports(cell))
             started_s = time.monotonic()
             for process in self.description.processes:
                 self._start_one(process)
@@ -174,14 +174,13 @@ class Deployment:
         self.inputs = aimed["inputs"]
         self._identify()
 
-    def _describe(self, cell: Cell) -> Description:
+    def _describe(self, cell: Cell, directory: Path, free_port: Callable[[], int]) -> Description:
         topology = plugins.load("topologies", cell.topology)()
-        self._nonce = secrets.token_hex(8)
         site = Site(
-            directory=self._directory.resolve(),
+            directory=directory.resolve(),
             counters_dir=(self._directory / "counters").resolve(),
             nonce=self._nonce,
-            free_port=self._free_port,
+            free_port=free_port,
         )
         service = Service(
             model=served_name(cell.model.name),
@@ -194,15 +193,21 @@ class Deployment:
         description: Description = topology.describe(service, topology.Options(**dict(cell.topology_options)), site)
         return description
 
-    def _free_port(self) -> int:
-        """One that nobody holds now; on a private network nobody will, and on the host's the nonce tells."""
-        chosen = next(self._ports, None)
-        if chosen is not None:
-            return chosen
-        with socket.socket() as probe:
-            probe.bind((LOOPBACK, 0))
-            port: int = probe.getsockname()[1]
-            return port
+    def _ports(self, cell: Cell) -> Callable[[], int]:
+        """Free ports; where people chose the endpoint's, a rehearsal shows which of them that is."""
+        chosen = self._settings.port
+        if chosen is None:
+            return _free_port
+        given: list[int] = []
+
+        def noted() -> int:
+            given.append(_free_port())
+            return given[-1]
+
+        rehearsal = self._directory / "rehearsal"
+        rehearsal.mkdir()
+        endpoint = self._describe(cell, rehearsal, noted).endpoint
+        return iter([chosen if port == endpoint.port else port for port in given]).__next__
 
     def _start_one(self, process: Process) -> None:
         """Start it and wait until it is ready; ServingFailed when it ends first, or its time is up."""
@@ -268,6 +273,14 @@ class Deployment:
     @property
     def _pids(self) -> list[int]:
         return [child.pid for _, child in self._servers if child.death is None]
+
+
+def _free_port() -> int:
+    """One that nobody holds now; on a private network nobody will, and on the host's the nonce tells."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def served_name(model: str) -> str:

@@ -10,73 +10,30 @@ import re
 import shlex
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 
-from tests.cli.conftest import ROOT, Bench
-
-_LAST_LINE = "Ctrl-C ends it\n"
-
-
-@dataclass
-class Serving:
-    """A server that `bench serve` keeps up, and what it has said so far."""
-
-    process: subprocess.Popen[str]
-    said: str
-    cache: Path
-
-    def end(self, number: signal.Signals = signal.SIGINT) -> tuple[int, str, str]:
-        """Exit code, and what was printed meanwhile."""
-        self.process.send_signal(number)
-        out, err = self.process.communicate(timeout=20)
-        return self.process.returncode, out, err
-
-
-def serve(directory: Path, *words: str) -> Serving:
-    """Returns when it is up; the caller ends it."""
-    cache = directory / "cache"
-    environment = {
-        **os.environ,
-        "DEPLOYBENCH_CACHE": str(cache),
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "bench", "serve", *words],
-        cwd=directory,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    said = ""
-    for line in process.stdout:
-        said += line
-        if line == _LAST_LINE:
-            return Serving(process=process, said=said, cache=cache)
-    _, err = process.communicate()
-    raise AssertionError(said + err)
+from tests.cli.conftest import Bench
+from tests.cli.serving import Serving, free_port, serve
 
 
 @pytest.fixture(scope="module")
 def null(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """The null model, for all tests that only ask it."""
-    serving = serve(tmp_path_factory.mktemp("serve"), "null", "--port", "0")
+    directory = tmp_path_factory.mktemp("serve")
+    port = str(free_port())
+    serving = serve(directory, "null", "--port", port, cache=directory / "cache")
+    assert f"rest: http://127.0.0.1:{port}\n" in serving.said
     yield serving
     code, out, err = serving.end()
     assert (code, out) == (0, "ended\n"), err
     assert not Path(directory_of(serving)).exists()
+    assert serving.cache is not None
     assert list((serving.cache / "serving").iterdir()) == []
 
 
@@ -142,7 +99,7 @@ def test_a_port_that_is_taken_is_said_with_the_way_out(bench: Bench) -> None:
 
 @pytest.mark.slow
 def test_a_server_that_ends_by_itself_is_said_and_is_no_success(tmp_path: Path) -> None:
-    serving = serve(tmp_path, "null", "--port", "0")
+    serving = serve(tmp_path, "null", "--port", "0", cache=tmp_path / "cache")
     found = re.search(r"\(pid (\d+)\)", serving.said)
     assert found is not None
     os.kill(int(found[1]), signal.SIGKILL)
