@@ -160,7 +160,7 @@ class LoadGen(Program):
     """MLPerf LoadGen in its server scenario, always Poisson; only its trace tells when requests were sent."""
 
     def __init__(self, core: Core, python: str) -> None:
-        super().__init__(core, "MLPerf LoadGen", "loadgen_client.py", python, traces=True)
+        super().__init__(core, "MLPerf LoadGen, Python client", "loadgen_client.py", python, traces=True)
 
     def cpu_us(self, port: int, rate: float, duration_s: float) -> float:
         """Without the trace."""

@@ -164,13 +164,13 @@ def test_every_33rd_error_and_every_50th_loss_are_counted_exactly() -> None:
 
     payloads = [Message(path="/", body=b"%d" % number) for number in range(1, 199)]
     with _target(handle, payloads, max_connections=20) as target:
-        drive = _drive(target, 198, rate=4000, timeout_s=0.2)
+        drive = _drive(target, 198, rate=4000, timeout_s=0.5)
     status, numbers = drive.requests.status, drive.requests.input + 1
     assert sorted(numbers[status == 500].tolist()) == [33, 66, 99, 132, 165, 198]
     assert sorted(numbers[status == TIMED_OUT].tolist()) == [50, 100, 150]
     assert np.count_nonzero(status == OK_HTTP) == 198 - 9
     lost = status == TIMED_OUT
-    assert set((drive.requests.done_ns - drive.requests.planned_ns)[lost].tolist()) == {200_000_000}
+    assert set((drive.requests.done_ns - drive.requests.planned_ns)[lost].tolist()) == {500_000_000}
 
 
 @pytest.mark.parametrize("pause_s", [0, 0.02])
@@ -237,11 +237,11 @@ def test_samples_stop_at_their_budget(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_request_that_timed_out_is_not_answered_by_the_next_ones_answer() -> None:
     def handle(connection: socket.socket, number: int) -> None:
         while request := read_request(connection):
-            time.sleep(0.15 if number == 0 else 0)
+            time.sleep(0.3 if number == 0 else 0)
             connection.sendall(_answer(request[1]))
 
     with _target(handle, max_connections=1) as target:
-        drive = _drive(target, 3, rate=5, timeout_s=0.1)
+        drive = _drive(target, 3, rate=5, timeout_s=0.2)
     assert drive.requests.status.tolist() == [TIMED_OUT, OK_HTTP, OK_HTTP]
     assert drive.facts.unsolicited == 0
 
@@ -256,7 +256,7 @@ def test_a_closed_loop_keeps_its_callers_busy() -> None:
     requests = drive.requests
     assert set(requests.status.tolist()) == {OK_HTTP}
     assert requests.planned_ns.tolist() == requests.sent_ns.tolist()
-    assert 40 < len(requests.status) <= 124
+    assert 20 < len(requests.status) <= 124
     assert requests.input.tolist() == [row % 2 for row in range(len(requests.input))]
     starts = np.concatenate([requests.sent_ns, requests.done_ns])
     changes = np.concatenate([np.ones(len(requests.sent_ns)), -np.ones(len(requests.done_ns))])

@@ -94,6 +94,7 @@ def test_parts_merge_to_the_whole_exactly(parts: int) -> None:
     )
 
 
+@pytest.mark.slow
 def test_two_processes_send_the_plan_of_one() -> None:
     payloads = [Message(path="/", body=b"%d" % number) for number in range(5)]
     with serving(_echo) as port, open_target(_endpoint(port), payloads) as target:
@@ -136,6 +137,7 @@ def test_a_simulation_is_not_driven_by_several() -> None:
         drive_open(target, PLAN, timeout_s=1, processes=2)
 
 
+@pytest.mark.slow
 def test_a_shard_dies_with_whoever_started_it(tmp_path: Path) -> None:
     job = ShardJob(
         endpoint=_endpoint(1), payloads=(), max_connections=1, arrivals=PLAN, timeout_s=1, keep_every=0, input_seed=0,
