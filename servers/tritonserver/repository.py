@@ -36,6 +36,17 @@ _TYPES: Mapping[str, str] = {
 }
 
 
+#: Triton's Python process reads no PYTHONPATH. What it imports after this file, its own helpers too, must find numpy 1
+#: and not another one that this machine's Python may have: with that, tensors come out empty.
+_MODEL = """\
+import sys
+
+sys.path.insert(0, {packages!r})
+
+from served_model import TritonPythonModel
+"""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Serving:
     """How Triton serves the model; with `max_batch` 1 it collects nothing, and requests may have any batch."""
@@ -47,14 +58,14 @@ class Serving:
 
 
 def write_repository(directory: Path, service: Service, serving: Serving, packages: Path) -> None:
-    """Write the model below `directory`; TargetError when Triton cannot serve it as asked."""
+    """Write the model below `directory`, to be run with `packages`; TargetError when it cannot be served as asked."""
     version = directory / serving.name / "1"
     version.mkdir(parents=True)
     artifact = service.artifact
     options = dict(service.adapter_options)
-    shutil.copyfile(Path(__file__).with_name("model.py"), version / "model.py")
+    shutil.copyfile(Path(__file__).with_name("served_model.py"), version / "served_model.py")
+    (version / "model.py").write_text(_MODEL.format(packages=str(packages)), encoding="utf-8")
     told = {
-        "packages": str(packages),
         "path": str(Path(artifact.path).resolve()),
         "threads": service.threads,
         "graph_optimization": _LEVELS[str(options.get("graph_optimization", "all"))],

@@ -1,21 +1,13 @@
 """The model that Triton's Python backend runs: an ONNX file in one session. Copied into a model repository.
 
-It runs in Triton's own Python process. That process reads no PYTHONPATH, so `model.json` beside this file says where
-its packages are, and what to open.
+It runs in Triton's own Python process; `model.json` beside it says what to open.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
-
-_TOLD = json.loads(Path(__file__).with_name("model.json").read_text(encoding="utf-8"))
-sys.path.insert(0, _TOLD["packages"])
-
-import numpy as np  # noqa: E402
-import onnxruntime  # noqa: E402, TID253  this is Triton's process
 
 
 class TritonPythonModel:
@@ -23,16 +15,19 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Open the file, with thread pools as in the adapter for ONNX Runtime."""
+        import onnxruntime
+
+        told = json.loads(Path(__file__).with_name("model.json").read_text(encoding="utf-8"))
         settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = _TOLD["threads"]
+        settings.intra_op_num_threads = told["threads"]
         settings.inter_op_num_threads = 1
         settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        settings.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _TOLD["graph_optimization"])
+        settings.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, told["graph_optimization"])
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(_TOLD["path"], settings, providers=["CPUExecutionProvider"])
-        self._inputs: dict[str, str] = _TOLD["inputs"]  # name on the wire -> name in the file
-        self._outputs: dict[str, str] = _TOLD["outputs"]
-        self._has_batches = bool(_TOLD["has_batches"])
+        self._session = onnxruntime.InferenceSession(told["path"], settings, providers=["CPUExecutionProvider"])
+        self._inputs: dict[str, str] = told["inputs"]  # name on the wire -> name in the file
+        self._outputs: dict[str, str] = told["outputs"]
+        self._has_batches = bool(told["has_batches"])
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One answer per request; requests that Triton collected are one call."""
@@ -58,6 +53,8 @@ class TritonPythonModel:
     def _run_together(self, requests: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if len(requests) == 1:
             return [self._run(requests[0])]
+        import numpy as np
+
         sizes = [len(next(iter(request.values()))) for request in requests]
         joined = {name: np.concatenate([request[name] for request in requests]) for name in requests[0]}
         bounds = np.cumsum(sizes)[:-1]
