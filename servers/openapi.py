@@ -12,12 +12,14 @@ import bench
 from bench import wire
 from bench.core.artifact import TensorSpec
 from bench.core.serving import IDENTITY_PATH
+from bench.formats.tokenizer import MAX_TEXTS
 from bench.wire.dtypes import element_type
 from bench.wire.json_text import parsed
 from bench.wire.kserve_messages import inference_path
 from bench.wire.tfs_messages import predict_path
 
 from .exchange import CONTENT_TYPES, PREDICT_PATH
+from .gateway_text import SENTENCES_PATH
 
 if TYPE_CHECKING:
     from bench.core.contracts import Array, Batch
@@ -48,6 +50,8 @@ def openapi(model: ServedModel) -> Mapping[str, Any]:
     paths[PREDICT_PATH]["post"]["requestBody"]["content"] |= {
         kind: {"schema": {"type": "string", "format": "binary"}} for kind in CONTENT_TYPES if kind != _JSON
     }
+    if model.service.tokenizer:
+        paths[SENTENCES_PATH] = _sentences()
     for path, summary in _pages(name).items():
         paths[path] = {"get": {"summary": summary, "responses": {"200": {"description": "as JSON"}}}}
     return {
@@ -63,6 +67,7 @@ def _pages(name: str) -> Mapping[str, str]:
         "/v2": "the server (Open Inference Protocol)",
         "/v2/health/live": "whether the server runs",
         "/v2/health/ready": "whether the model is loaded",
+        "/v2/models": "the models served, of which there is one",
         kserve: "the model's signature (Open Inference Protocol)",
         f"{kserve}/ready": "whether the model is loaded",
         tensorflow: "the model's state (TensorFlow Serving)",
@@ -83,6 +88,17 @@ def _post(model: ServedModel, summary: str, encoding: str, schema: Mapping[str, 
     example = _example(model, encoding)
     if example is not None:
         content["example"] = example
+    return _operation(summary, content)
+
+
+def _sentences() -> dict[str, Any]:
+    texts = {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": MAX_TEXTS}
+    example = {"sentences": ["one text", "and another"]}
+    content = {"schema": _object({"sentences": texts}), "example": example}
+    return _operation("texts in place of token ids; answered as our own path answers JSON", content)
+
+
+def _operation(summary: str, content: Mapping[str, Any]) -> dict[str, Any]:
     failures = {status: {"description": text} for status, text in _ERRORS.items()}
     return {
         "post": {

@@ -64,6 +64,8 @@ def _documents(model: ServedModel) -> Mapping[str, Any]:
     extensions = ["binary_tensor_data"]
     found: dict[str, Any] = {
         "/v2": {"name": "deploybench", "version": bench.__version__, "extensions": extensions},
+        "/v1/models": {"models": [name]},  # as servers of KServe list them; the protocols leave it open
+        "/v2/models": {"models": [name]},
         "/v2/health/live": {"live": True},
         "/v2/health/ready": {"ready": True},
     }

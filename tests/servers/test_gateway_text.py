@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ import pytest
 from bench.wire import WireError
 from servers.exchange import JSON_TYPE, PREDICT_PATH, Exchange
 from servers.gateway_text import SENTENCES_PATH
+from servers.model import ServedModel
+from servers.pages import pages
 from tests.query.words import INPUTS, OUTPUTS, write_tokenizer
+from tests.servers.http_servers import null_service
 
 pytest.importorskip("tokenizers", reason="tokenizers is not installed: pip install tokenizers")
 
@@ -67,3 +71,18 @@ def test_without_a_tokenizer_sentences_are_not_understood() -> None:
     assert decode is not None
     with pytest.raises(WireError, match="inputs"):
         decode(b'{"sentences": ["good"]}', {})
+
+
+def test_a_server_lists_its_only_model_and_shows_how_texts_are_sent(tmp_path: Path) -> None:
+    service = null_service(tmp_path)
+    for tokenizer, shown in (("", False), (str(write_tokenizer(tmp_path)), True)):
+        model = ServedModel(replace(service, tokenizer=tokenizer), "nonce")
+        found = pages(model, tmp_path)
+        assert (
+            json.loads(found["/v1/models"]().body)
+            == json.loads(found["/v2/models"]().body)
+            == {"models": [service.model]}
+        )
+        document = json.loads(found["/openapi.json"]().body)
+        assert (SENTENCES_PATH in document["paths"]) is shown
+        model.close()
