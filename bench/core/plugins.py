@@ -31,6 +31,8 @@ TABLES: Mapping[str, tuple[str, ...]] = {
 _DISTRIBUTIONS: Mapping[str, str] = {
     "ai_edge_litert": "ai-edge-litert",
     "ai_edge_quantizer": "ai-edge-quantizer",
+    "google.protobuf": "protobuf",
+    "grpc": "grpcio",
     "sklearn": "scikit-learn",
     "tensorrt_rtx": "tensorrt-rtx",
 }

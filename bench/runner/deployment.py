@@ -15,7 +15,7 @@ import msgspec
 
 from bench.core import plugins
 from bench.core.cell import Cell, Limits, Tolerance
-from bench.core.errors import BenchError, Interrupted
+from bench.core.errors import BenchError, Interrupted, PluginError
 from bench.core.job import LoadJob
 from bench.core.results import Outcome
 from bench.core.serving import LOOPBACK, Description, Identity, Process, Service, Site
@@ -190,7 +190,15 @@ class Deployment:
             threads=cell.limits.threads,
             tokenizer=self._settings.tokenizer,
         )
-        description: Description = topology.describe(service, topology.Options(**dict(cell.topology_options)), site)
+        try:
+            description: Description = topology.describe(service, topology.Options(**dict(cell.topology_options)), site)
+        except BenchError:
+            raise
+        except Exception as error:  # a plug-in may raise anything; it costs its own cell only
+            raise PluginError(
+                f"topology {cell.topology!r} cannot say what to start: {type(error).__name__}: {error}",
+                hint="bench doctor",
+            ) from error
         return description
 
     def _ports(self, cell: Cell) -> Callable[[], int]:

@@ -31,6 +31,8 @@ class Faulty:
         return ("it is not installed: apt-get install nothing",) if options.fault == "blocked" else ()
 
     def describe(self, service: Service, options: Any, site: Site) -> Description:
+        if options.fault == "bug":
+            raise KeyError("a bug of the topology")
         port = site.free_port()
         path = site.directory / "server.json"
         write_config(

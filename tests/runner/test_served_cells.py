@@ -92,6 +92,7 @@ def test_where_namespaces_cannot_be_used_all_share_the_hosts_loopback(run_served
 @pytest.mark.parametrize(
     ("fault", "status", "said"),
     [
+        ("{fault: bug}", "failed", "topology 'faulty' cannot say what to start: KeyError"),
         ("{fault: exits}", "failed", "server has ended: exit code 1 in service: no licence"),
         ("{fault: never ready}", "timeout", "server was not ready within"),
         ("{fault: decoy}", "failed", "another program answers on port"),
