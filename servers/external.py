@@ -59,7 +59,7 @@ class External:
             compression=options.compression,
             tells_stamps=False,
         )
-        return Description(processes=(), endpoint=endpoint, notes=_NOTES)
+        return Description(processes=(), endpoint=endpoint, network="host", notes=_NOTES)
 
 
 def _problem(url: str, encoding: str) -> str:

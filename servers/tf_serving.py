@@ -105,6 +105,7 @@ class TfServing:
                 compression=options.compression,
                 tells_stamps=False,
             ),
+            network="host" if options.image else "private",  # a container's ports are published on the host's
             notes=(*_NOTES, _IMAGE_NOTE if options.image else _PROGRAM_NOTE),
         )
 

@@ -175,7 +175,7 @@ class Served:
     start_s: float | None = None
     import_s: float | None = None
     load_s: float | None = None
-    worker_counts: tuple[tuple[int, int], ...] = ()  # (process id, answered)
+    worker_counts: tuple[tuple[int, int], ...] = ()  # (number in the order of their start, answered)
     restarts: int = 0
     server_received: int | None = None
     server_answered: int | None = None

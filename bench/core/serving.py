@@ -82,10 +82,15 @@ class Endpoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Description:
-    """Processes in the order in which they are started, and the endpoint that then answers."""
+    """Processes in the order in which they are started, and the endpoint that then answers.
+
+    `network` is the host's only where the endpoint cannot be reached from a private one: a server that is there
+    already, or one in a container.
+    """
 
     processes: tuple[Process, ...]
     endpoint: Endpoint
+    network: Literal["private", "host"] = "private"
     notes: tuple[str, ...] = ()  # what everyone who reads a number of this topology must know
 
 

@@ -158,10 +158,9 @@ class Deployment:
             tolerance=self._tolerance,
         )
         try:
-            self._client = self._crew.hire(
-                job, f"{self._name}.client", self._settings.clients_limits, network=self._settings.network
-            )
             self.description = self._describe(cell, self._directory, self._ports(cell))
+            network = "host" if self.description.network == "host" else self._settings.network
+            self._client = self._crew.hire(job, f"{self._name}.client", self._settings.clients_limits, network=network)
             started_s = time.monotonic()
             for process in self.description.processes:
                 self._start_one(process)

@@ -15,7 +15,7 @@ from bench.core.served import LoadPoint, Served
 from bench.load import Arrivals
 from bench.measure.search.saturation import find_saturation
 from bench.measure.served.attribution import attribute
-from bench.measure.served.caching import caching_ratio
+from bench.measure.served.caching import caching_ratio, in_pairs
 from bench.measure.served.server_validity import judge_server
 from bench.records import store_requests
 
@@ -163,7 +163,7 @@ class ServedCell:
         inputs = deployment.inputs
         if inputs <= _MIN_PAIRS or self._cell.has_varied_inputs:
             return
-        in_turn = [place for fresh in range(1, inputs) for place in (fresh, 0)]
+        in_turn = in_pairs(inputs, repeated=0)
         requests = loads.closed(1, inputs=in_turn, max_requests=len(in_turn)).requests
         self._served = replace(self._served, caching_ratio=caching_ratio(requests, repeated=0))
 
@@ -233,7 +233,11 @@ class ServedCell:
         if counts:
             self._served = replace(
                 self._served,
-                worker_counts=tuple((each.pid, each.answered) for each in counts if each.received),
+                worker_counts=tuple(
+                    (number, each.answered)
+                    for number, each in enumerate(counts, start=1)
+                    if each.received > each.refused  # a front that only refuses is no worker
+                ),
                 restarts=sum(each.started_ns not in self._started_ns for each in counts),
                 server_received=sum(each.received for each in counts),
                 server_answered=sum(each.answered for each in counts),
