@@ -161,7 +161,7 @@ def test_topologies_and_loads_are_told_in_few_words() -> None:
         LoadPlan(kind="constant", load_ratio=0.5),
         LoadPlan(kind="burst", rate_per_s=100.0, burst_size=10),
         LoadPlan(kind="ramp", rate_per_s=10.0, end_rate_per_s=90.0),
-        LoadPlan(kind="trace", trace_path="/home/me/arrivals.npy"),
+        LoadPlan(kind="trace", trace_path="/srv/models/arrivals.npy"),
     )
     assert [load_text(plan) for plan in plans] == [
         "constant 50 % of the most", "burst 100/s, 10 at once", "ramp 10/s to 90/s", "trace arrivals.npy",
