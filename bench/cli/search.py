@@ -121,11 +121,12 @@ def execute(words: argparse.Namespace) -> int:
     effort = searching.Effort(budget_s=words.budget, cpus=words.cpus)
     candidates, cell = (_candidates(words), None) if words.plan else ((), _cell(words))
     results_dir = records.writable_directory(words.results, "--results")
-    with records.exclusive_writer(results_dir, "bench search"), Progress(sys.stderr) as progress:
-        if cell is not None:
-            answer = _searched(cell, objective, effort, progress)
-        else:
-            answer = _planned(candidates, objective, effort, progress)
+    with records.exclusive_writer(results_dir, "bench search"):
+        with Progress(sys.stderr) as progress:
+            if cell is not None:
+                answer = _searched(cell, objective, effort, progress)
+            else:
+                answer = _planned(candidates, objective, effort, progress)
         _show(answer, as_json=words.json)  # first: whatever becomes of the file, the answer has been seen
         kept = searching.keep_search(results_dir, answer.found, answer.name)
     if not words.json:

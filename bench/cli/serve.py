@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,22 +53,20 @@ def execute(words: argparse.Namespace) -> int:
     from bench.runner.serve_up import served_up
 
     chosen = chosen_cell(words, quick=True)
-    with (
-        Progress(sys.stderr) as progress,
-        served_up(
-            chosen.matrix, chosen.cell, chosen.reference, progress, port=words.port, tokenizer=words.tokenizer
-        ) as up,
-    ):
+    with ExitStack() as stack:
+        with Progress(sys.stderr) as progress:
+            serving = served_up(
+                chosen.matrix, chosen.cell, chosen.reference, progress, port=words.port, tokenizer=words.tokenizer
+            )
+            up = stack.enter_context(serving)
         endpoint = up.description.endpoint
         addresses = _addresses(endpoint)
         spoken = query.spoken(addresses, endpoint.model, _TIMEOUT_S)
-        with query.announced(endpoint.model, addresses) as problem:
-            if problem:
-                progress.note(f"bench query will not find it by itself: {problem}")
-            for line in (*_headline(up), *_ways(up, spoken), *_notes(up)):
-                print(printable(line))
-            sys.stdout.flush()
-            up.wait()
+        problem = stack.enter_context(query.announced(endpoint.model, addresses))
+        for line in (*_headline(up), *_ways(up, spoken), *_notes(up, problem)):
+            print(printable(line))
+        sys.stdout.flush()
+        up.wait()
     print("ended")
     return 0
 
@@ -134,7 +133,9 @@ def _input_words(up: Up, sample: Batch) -> str:
     return "--image FILE.png"
 
 
-def _notes(up: Up) -> Iterator[str]:
+def _notes(up: Up, problem: str) -> Iterator[str]:
+    if problem:
+        yield f"note: bench query will not find it by itself: {problem}"
     yield from (f"note: {note}" for note in up.description.notes)
     if up.repository is not None:
         yield f"new versions: directories 2, 3 ... in {up.repository} are served as soon as they are there"
