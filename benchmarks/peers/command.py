@@ -138,22 +138,25 @@ def main(words: Sequence[str] | None = None) -> int:
         return 3
     plan = Plan(
         rate_per_s=chosen.rate,
-        open_s=3.0 if chosen.quick else 5.0,
+        open_s=4.0 if chosen.quick else 7.0,
         closed_s=1.0 if chosen.quick else 1.5,
         callers=8,
         slo_ms=chosen.slo_ms,
         search_s=0.0 if chosen.quick else 20.0,
         server_cpu=cpus[0],
-        client_cpu=cpus[1],
+        client_cpu=cpus[-1],
         seed=chosen.seed,
     )
     wanted = [each for each in CONTENDERS if not chosen.only or any(word in each.name for word in chosen.only)]
-    going, skipped = ready([each for each in wanted if each.quick or not chosen.quick])
     try:
+        going, skipped = ready([each for each in wanted if each.quick or not chosen.quick])
         rows = measure(going, plan, chosen.rounds, quick=chosen.quick)
     except BenchError as error:
         print(f"error ({error.culprit}): {error.message}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:  # while something is installed; later the supervisor sees to it
+        print("interrupted; what is half installed is installed anew next time", file=sys.stderr)
+        return 130
     if chosen.out:
         written(chosen.out, rows, plan, skipped)
     return report(rows, plan, skipped)

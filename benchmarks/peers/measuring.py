@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -76,7 +76,6 @@ class ContenderDeployment(Deployment):
         )
         prepared = subject.prepared(contender.topology or contender.name, contender.options, limits)
         super().__init__(crew, prepared, directory, settings, TOLERANCE, name=directory.name)
-        self._site_directory = directory.resolve()
         self._contender = contender
         self._artifact: Artifact = subject.artifact
         self._described: Described | None = None
@@ -100,16 +99,12 @@ class ContenderDeployment(Deployment):
             endpoint = replace(self._up.endpoint, encoding=encoding)
         self.ask("aim", {"endpoint": msgspec.to_builtins(endpoint)}, deadline_s=60.0)
 
-    def _describe(self, cell: Cell) -> Description:
+    def _describe(self, cell: Cell, directory: Path, free_port: Callable[[], int]) -> Description:
         contender = self._contender
         if contender.describe is None or contender.environment is None:
-            return super()._describe(cell)
-        site = Site(
-            directory=self._site_directory,
-            counters_dir=self._site_directory / "counters",
-            nonce="",
-            free_port=self._free_port,
-        )
+            return super()._describe(cell, directory, free_port)
+        where = directory.resolve()
+        site = Site(directory=where, counters_dir=where / "counters", nonce="", free_port=free_port)
         service = Service(model=NAME, artifact=self._artifact, adapter="onnxruntime")
         self._described = contender.describe(service, site, contender.environment)
         return description_of(self._described, contender.encodings[0], NAME)
