@@ -23,7 +23,7 @@ def test_probabilities_are_taken_as_they_are_best_first() -> None:
 
 
 def test_logits_become_probabilities_and_it_is_said() -> None:
-    (found,) = read({"output": LOGITS * 100})
+    (found,) = read({"output": LOGITS * 1000})
     assert isinstance(found, Classes)
     assert found.from_logits
     assert sum(score.probability for score in found.samples[0]) == pytest.approx(1)
