@@ -45,7 +45,7 @@ _SHORTEST_STEP_S = 0.2
 _SHORTEST_SEARCH_S = 1.0
 _LOAD_SHARE = 0.2  # of the budget, for one load
 _FEWEST_REQUESTS = 100
-_OVERRUN_RATIO = 2.0  # of the budget: loads that were disturbed are repeated
+_OVERRUN_RATIO = 3.0  # of the budget: loads that were disturbed are repeated
 _DIRECTORY = "searches"
 
 
@@ -238,7 +238,7 @@ class _Hunt:
         try:
             return search(lambda rate, count: self._probe(rate, count, saturation, planned), slo, saturation, settings)
         except _TimeIsUp:
-            return self._unfinished(slo, saturation)
+            return self._unfinished(slo, saturation, settings.scale(saturation.x_max_per_s))
 
     def _saturation(self, step_s: float, max_concurrency: int) -> Saturation:
         if self.effort.budget_s is not None:
@@ -272,7 +272,7 @@ class _Hunt:
         self.results.append(replace(result, p99_ms=None if math.isinf(percentile_ms) else percentile_ms))
         return self.results[-1]
 
-    def _unfinished(self, slo: Slo, saturation: Saturation) -> SearchResult:
+    def _unfinished(self, slo: Slo, saturation: Saturation, scale: float) -> SearchResult:
         """What was seen before the time was up: loads that cannot be believed are repeated, and slow ones take long."""
         held = [result.rate_per_s for result in self.results if slo.is_kept(result)]
         failed = [each.rate_per_s for each in self.results if not each.problem and not slo.is_kept(each)]
@@ -287,7 +287,7 @@ class _Hunt:
             reason=f"the time was up after {len(self.results)} loads, of which {doubts} cannot be believed; search with"
             " a larger budget, or on a quieter machine",
             probes=tuple(self.results),
-            flags=flags_of(self.results, slo.latency_ms, 1.0),
+            flags=flags_of(self.results, slo.latency_ms, scale),
         )
 
     def _affordable(self, rate_per_s: float, requests: int) -> int:
