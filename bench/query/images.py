@@ -23,6 +23,7 @@ SCALES: Mapping[str, str] = {
 }
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+_SMALLEST_SIDE = 4  # where no channels tell: [batch, samples, 1] is sound, and not a picture
 _CHANNELS = {1: "L", 3: "RGB"}
 _EIGHT_BITS = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"}
 
@@ -51,7 +52,7 @@ def picture_of(inputs: Sequence[TensorSpec]) -> Picture:
         return _picture(shape[1], shape[2], shape[3], 3)
     if len(shape) == 4 and shape[1] in _CHANNELS:
         return _picture(shape[2], shape[3], shape[1], 1)
-    if len(shape) == 3:
+    if len(shape) == 3 and all(isinstance(size, str) or size >= _SMALLEST_SIDE for size in shape[1:]):
         return _picture(shape[1], shape[2], 1, None)
     raise MatrixError(
         f"input {spec.name!r} has the shape {list(shape)}: not [batch, height, width, 1 or 3], nor with channels first",

@@ -41,7 +41,8 @@ def test_pixels_are_from_0_to_1_in_the_models_layout(red: Path) -> None:
 def test_one_channel_is_grey_and_may_have_no_axis(red: Path) -> None:
     grey = image_batch(red, spec(2, 4, 1))["image"]
     assert grey[0, 0, :, 0].tolist() == pytest.approx([76 / 255, 76 / 255, 1, 1])
-    assert np.array_equal(image_batch(red, spec(2, 4))["image"], grey[..., 0])
+    larger = image_batch(red, spec(4, 4, 1))["image"]
+    assert np.array_equal(image_batch(red, spec(4, 4))["image"], larger[..., 0])
 
 
 def test_it_is_resized_to_what_the_model_takes_and_keeps_its_size_where_any_will_do(red: Path) -> None:
@@ -84,6 +85,7 @@ def test_an_image_lies_as_its_camera_says(tmp_path: Path) -> None:
     ("inputs", "said"),
     [
         ([*spec(2, 4, 3), *spec(1)], "2 inputs"),
+        (spec(44100, 1), "not \\[batch, height"),
         (spec(784), "not \\[batch, height, width, 1 or 3\\]"),
         (spec(2, 4, 7), "not \\[batch, height"),
     ],
