@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.core.artifact import Options
 from bench.core.cell import Cell
 from bench.core.errors import MatrixError, TargetError
+from bench.core.results import Outcome
 from bench.core.served import LoadPoint
 from bench.environment import affinity
 from bench.matrix import Matrix
@@ -90,21 +91,28 @@ def try_replicas(
     first = candidates[0]
     require_possible(first.matrix, first.cell)
     with backstage(first.matrix.measurement, watcher, store_root=store_root, purpose="search") as stage:
-        prepared = require(first.cell, stage.workshop.prepare([(first.cell, first.reference)])[first.cell.id])
-        if not takes_any_batch(prepared):
+        made = stage.workshop.prepare([(each.cell, each.reference) for each in candidates])
+        if not takes_any_batch(require(first.cell, made[first.cell.id])):
             watcher.note("the model's first axis is fixed: requests cannot be put together, so no delay is tried")
             candidates = [each for each in candidates if not each.plan.batching_delay_ms]
         budget_s = None if effort.budget_s is None else effort.budget_s / len(candidates)
         share = replace(effort, budget_s=budget_s)
-        tried = [_try(stage, each, objective, share, watcher) for each in candidates]
+        tried = [_try(stage, each, made[each.cell.id], objective, share, watcher) for each in candidates]
     return ranked(tried)
 
 
-def _try(stage: Backstage, candidate: Candidate, objective: Objective, effort: Effort, watcher: Watcher) -> Tried:
-    plan, cell = candidate.plan, candidate.cell
+def _try(
+    stage: Backstage,
+    candidate: Candidate,
+    made: Prepared | Outcome,
+    objective: Objective,
+    effort: Effort,
+    watcher: Watcher,
+) -> Tried:
+    plan = candidate.plan
     watcher.note(f"{plan.workers} workers with {plan.threads} threads, delay {plan.batching_delay_ms:g} ms")
     try:
-        prepared = require(cell, stage.workshop.prepare([(cell, candidate.reference)])[cell.id])
+        prepared = require(candidate.cell, made)
         found = search_prepared(stage, candidate.matrix, prepared, objective, effort, watcher)
     except TargetError as error:
         return Tried(plan=plan, problem=error.message)
