@@ -49,7 +49,7 @@ def test_a_message_of_one_byte_more_than_64_mib_is_refused_unread(tmp_path: Path
 
 
 def test_calls_beyond_those_that_may_wait_are_refused_at_once_and_counted(tmp_path: Path) -> None:
-    add_version(tmp_path / "m", 1, service_ms=100.0)
+    add_version(tmp_path / "m", 1, service_ms=500.0)
     words = ("--enable_model_warmup=false", bench_config(tmp_path, max_waiting=2))
     with running("--model_name=m", f"--model_base_path={tmp_path / 'm'}", *words) as server:
         predict = server._channel.unary_unary(f"{PREDICTION}/Predict")
