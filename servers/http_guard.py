@@ -12,15 +12,20 @@ import asyncio
 import math
 import time
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import msgspec
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from bench.core.serving import MAX_BODY_BYTES
+from bench.core.serving import LOOPBACK, MAX_BODY_BYTES
 
 from .app import RECEIVED_NS
 
+if TYPE_CHECKING:
+    from .http_messages import Asgi
+
+GRACE_S = 1  # for requests under way when the server ends
 _MAX_HEAD_BYTES = 1 << 16
 _DRAIN_S = 2.0
 _TICK_S = 1.0
@@ -148,3 +153,25 @@ def guarded(bounds: Guard) -> type[GuardedProtocol]:
         guard = bounds
 
     return Guarded
+
+
+def within(bounds: Guard, application: Asgi, *, host: str = LOOPBACK, port: int = 0) -> uvicorn.Config:
+    """How uvicorn serves an application within `bounds`: no log, no headers of its own, no time for what hangs."""
+    return uvicorn.Config(
+        application,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http=guarded(bounds),
+        ws="none",
+        interface="asgi3",
+        lifespan="off",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=round(bounds.idle_timeout_s),
+        timeout_graceful_shutdown=GRACE_S,
+    )

@@ -16,14 +16,13 @@ from bench.core.errors import BenchError, HostError
 
 from .app import Application
 from .config import read_config
-from .http_guard import Guard, guarded
+from .http_guard import Guard, within
 
 if TYPE_CHECKING:
     from .config import ServerConfig
     from .http_messages import Asgi
 
 _OTHER_FILES = 256  # that a runtime and its libraries may have open
-_GRACE_S = 1  # for requests under way when the server ends
 
 
 def settings(application: Asgi, config: ServerConfig) -> uvicorn.Config:
@@ -38,24 +37,7 @@ def settings(application: Asgi, config: ServerConfig) -> uvicorn.Config:
         header_timeout_s=config.header_timeout_s,
         idle_timeout_s=config.idle_timeout_s,
     )
-    return uvicorn.Config(
-        application,
-        host=config.host,
-        port=config.port,
-        loop="uvloop",
-        http=guarded(bounds),
-        ws="none",
-        interface="asgi3",
-        lifespan="off",
-        log_config=None,
-        log_level="error",
-        access_log=False,
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=round(config.idle_timeout_s),
-        timeout_graceful_shutdown=_GRACE_S,
-    )
+    return within(bounds, application, host=config.host, port=config.port)
 
 
 def main(config_path: Path) -> int:

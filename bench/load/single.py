@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.core.collector import collector_paused
+
 from .driver import send_as_planned
 from .record import SAMPLE_BUDGET_BYTES, Drive, Facts, Record, Sample
 from .schedule import Arrivals, inputs_in_turn, offsets_ns
@@ -88,7 +90,8 @@ class Cost:
 def running(transport: Transport, record: Record, *, connections: int) -> Iterator[Cost]:
     """The surroundings of a loop: connections open, the collector at rest, and its cost taken at the end."""
     cost = Cost(transport)
-    with transport.running(record, connections), _collector_paused():
+    gc.collect()  # what is garbage now would stay until the end
+    with transport.running(record, connections), collector_paused():
         yield cost
         cost.stop()
 
@@ -109,19 +112,3 @@ def _run_delay_s() -> float:
         return int(_SCHEDSTAT.read_text().split()[1]) / 1e9
     except (OSError, IndexError):
         return 0.0
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """No garbage collection inside; afterwards the collector is as it was before."""
-    was_enabled, was_frozen = gc.isenabled(), gc.get_freeze_count() > 0
-    gc.collect()  # what is garbage now would stay until the end
-    gc.disable()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        if not was_frozen:  # unfreezing would also release what somebody else froze
-            gc.unfreeze()
-        if was_enabled:
-            gc.enable()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from bench.core.collector import collector_paused
 
 #: First calls of a block, kept but never counted: the first after a switch of workers is 20 to 35 % slow (cold
 #: caches), the fourth is normal.
@@ -18,7 +18,7 @@ def time_calls(call: Callable[[], Any], calls: int, *, now_ns: Callable[[], int]
     """Latency in ns of each of `calls` calls, in order; the same promises as `time_calls_rotating`."""
     latencies_ns = [0] * calls
     held = output = None
-    with _collector_paused():
+    with collector_paused():
         # The loop of the rotating one without its iterator, which costs a tenth of a pair of clock readings per call.
         for index in range(calls):
             started_ns = now_ns()
@@ -39,7 +39,7 @@ def time_calls_rotating(
     """
     latencies_ns = [0] * calls
     held = output = None
-    with _collector_paused():
+    with collector_paused():
         for index, call in zip(range(calls), itertools.cycle(bound), strict=False):
             started_ns = now_ns()
             output = call()
@@ -49,18 +49,3 @@ def time_calls_rotating(
             held = output
     del held, output
     return latencies_ns
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """No garbage collection inside; afterwards the collector is as it was before."""
-    was_enabled, was_frozen = gc.isenabled(), gc.get_freeze_count() > 0
-    gc.disable()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        if not was_frozen:  # unfreezing would also release what somebody else froze
-            gc.unfreeze()
-        if was_enabled:
-            gc.enable()

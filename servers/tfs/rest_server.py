@@ -9,14 +9,12 @@ import uvicorn
 
 from bench.core.errors import HostError
 from bench.core.serving import LOOPBACK
-from servers.http_guard import Guard, guarded
+from servers.http_guard import GRACE_S, Guard, within
 
 from .rest import RestApp
 
 _BACKLOG = 1024
-_IDLE_TIMEOUT_S = 75
-_BOUNDS = Guard(max_connections=1024, header_timeout_s=10.0, idle_timeout_s=_IDLE_TIMEOUT_S)
-_GRACE_S = 1
+_BOUNDS = Guard(max_connections=1024, header_timeout_s=10.0, idle_timeout_s=75.0)
 
 
 class RestServer:
@@ -25,23 +23,7 @@ class RestServer:
     def __init__(self, app: RestApp, port: int) -> None:
         self._app = app
         self._listener = _listener(port)
-        config = uvicorn.Config(
-            app,
-            http=guarded(_BOUNDS),
-            loop="uvloop",
-            ws="none",
-            interface="asgi3",
-            lifespan="off",
-            log_config=None,
-            log_level="error",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            timeout_keep_alive=_IDLE_TIMEOUT_S,
-            timeout_graceful_shutdown=_GRACE_S,
-        )
-        self._server = uvicorn.Server(config)
+        self._server = uvicorn.Server(within(_BOUNDS, app))
         self._thread = threading.Thread(
             target=self._server.run, args=([self._listener],), name="rest-loop", daemon=True
         )
@@ -50,7 +32,7 @@ class RestServer:
     def stop(self) -> None:
         """Answer what is under way and leave."""
         self._server.should_exit = True
-        self._thread.join(_GRACE_S + 0.5)
+        self._thread.join(GRACE_S + 0.5)
         self._listener.close()
         self._app.close()
 
