@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def search_lines(found: Searched) -> Iterator[str]:
     """A search with all its loads."""
     result, objective = found.result, found.objective
-    name = f"{found.model}.{found.variant} behind {found.topology}, {found.limits.threads} threads"
+    name = f"{found.model}.{found.variant} behind {found.topology}, {_counted(found.limits.threads, 'thread')}"
     yield f"{name}: {_goal_words(objective)}"
     yield from (f"  {line}" for line in _rates(found))
     yield from (f"  note: {note}" for note in found.served.notes)
@@ -43,15 +43,16 @@ def _rates(found: Searched) -> Iterator[str]:
             yield f"           {_evidence(found.served.headline, found.objective)}"
     yield f"fitted     {_rate(result.fitted_per_s)}"
     yield f"bracket    kept at {_rate(result.held_per_s)}, missed at {_rate(result.failed_per_s)}"
-    yield f"at most    {_rate(result.x_max_per_s)} in a closed loop, reached with {result.knee_concurrency} callers"
+    yield f"at most    {_rate(result.x_max_per_s)} in a closed loop, reached with {_counted(result.knee_concurrency or 0, 'caller')}"
     if found.served.headline is not None and found.served.headline.server_cpu_us_per_request is not None:
         memory = format_bytes(found.served.server_memory_bytes)
         cpu_us = found.served.headline.server_cpu_us_per_request
-        yield f"costs      {cpu_us:.0f} us of processor time a request, {memory} in {_processes(found)}"
+        yield f"costs      {cpu_us:.0f} us of processor time a request, {memory} in {_counted(found.served.server_processes, 'process')}"
 
 
-def _processes(found: Searched) -> str:
-    return f"{found.served.server_processes} process{'es' if found.served.server_processes != 1 else ''}"
+def _counted(count: int, what: str) -> str:
+    ending = "" if count == 1 else "es" if what.endswith("s") else "s"
+    return f"{count} {what}{ending}"
 
 
 def _evidence(point: LoadPoint, objective: Objective) -> str:

@@ -27,12 +27,12 @@ def test_a_rate_is_told_with_its_evidence_and_every_load(bench: Bench, tmp_path:
     told = bench(*USUAL)
     assert told.code == 0, told.err
     first, *lines = told.out.splitlines()
-    assert first.startswith("null.null behind simple, 1 threads: p99 within 20 ms of when a request was due")
+    assert first.startswith("null.null behind simple, 1 thread: p99 within 20 ms of when a request was due")
     words = {line.split()[0]: line for line in lines if line.startswith("  ") and line.split()}
     assert re.search(r"confirmed +3\d\d(\.\d)?/s: kept in a load of its own of \d+ requests", words["confirmed"])
     assert re.search(r"fitted +[34]\d\d", words["fitted"])
     assert "missed at" in words["bracket"]
-    assert "500/s in a closed loop, reached with 1 callers" in words["at"]
+    assert "500/s in a closed loop, reached with 1 caller" in words["at"]
     assert "us of processor time a request, 50 MB in 1 process" in words["costs"]
     assert "search-shortened" in told.out
     assert told.out.count(" kept\n") >= 2
