@@ -43,11 +43,13 @@ def _rates(found: Searched) -> Iterator[str]:
             yield f"           {_evidence(found.served.headline, found.objective)}"
     yield f"fitted     {_rate(result.fitted_per_s)}"
     yield f"bracket    kept at {_rate(result.held_per_s)}, missed at {_rate(result.failed_per_s)}"
-    yield f"at most    {_rate(result.x_max_per_s)} in a closed loop, reached with {_counted(result.knee_concurrency or 0, 'caller')}"
+    callers = _counted(result.knee_concurrency or 0, "caller")
+    yield f"at most    {_rate(result.x_max_per_s)} in a closed loop, reached with {callers}"
     if found.served.headline is not None and found.served.headline.server_cpu_us_per_request is not None:
-        memory = format_bytes(found.served.server_memory_bytes)
         cpu_us = found.served.headline.server_cpu_us_per_request
-        yield f"costs      {cpu_us:.0f} us of processor time a request, {memory} in {_counted(found.served.server_processes, 'process')}"
+        memory = format_bytes(found.served.server_memory_bytes)
+        processes = _counted(found.served.server_processes, "process")
+        yield f"costs      {cpu_us:.0f} us of processor time a request, {memory} in {processes}"
 
 
 def _counted(count: int, what: str) -> str:
