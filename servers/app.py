@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,6 +85,10 @@ class Application:
         except ClientGone:
             return
         await respond(send, response)
+
+    def gathering(self) -> AbstractContextManager[None]:
+        """Requests that are begun inside are meant for one batch."""
+        return self._inference.gathering()
 
     def close(self) -> None:
         """Answer what waits, then give the model back; a call that does not end keeps it."""

@@ -7,7 +7,8 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bench.core.errors import TargetError
@@ -58,6 +59,8 @@ class Inference:
         self._batching = batching
         self._waiting: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._held: Job | None = None  # came too late for one batch, begins the next
+        self._may_collect = threading.Event()
+        self._may_collect.set()
         self._thread = threading.Thread(
             target=self._one_by_one if batching is None else self._in_batches, name="inference", daemon=True
         )
@@ -73,6 +76,15 @@ class Inference:
             job.shapes = tuple(array.shape[1:] for array in batch.values())
         self._waiting.put(job)
         return job
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """No batch is closed inside: what is submitted meanwhile belongs together."""
+        self._may_collect.clear()
+        try:
+            yield
+        finally:
+            self._may_collect.set()
 
     def close(self) -> bool:
         """End the thread once what waits is answered; False when it did not within a second."""
@@ -93,6 +105,7 @@ class Inference:
     def _in_batches(self) -> None:
         while (first := self._held or self._waiting.get()) is not None:
             self._held = None
+            self._may_collect.wait()
             jobs = self._collected(first)
             started_ns = time.perf_counter_ns()
             try:

@@ -32,7 +32,8 @@ class ServerConfig:
     """A server that holds the model, or a front before such servers.
 
     `max_waiting`: requests that may wait for the model; further ones are refused at once (503, RESOURCE_EXHAUSTED).
-    `address` names the abstract Unix socket or the queue between a front and its workers, where there is one.
+    `address` names the abstract Unix socket or the queue between a front and its workers, where there is one, and
+    `secret` is its password: unlike the nonce, nobody is told.
     """
 
     service: Service
@@ -47,6 +48,7 @@ class ServerConfig:
     header_timeout_s: float = 10.0
     idle_timeout_s: float = 75.0
     address: str = ""
+    secret: str = ""
 
 
 def write_config(path: Path, config: ServerConfig) -> None:

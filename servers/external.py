@@ -59,7 +59,7 @@ class External:
             compression=options.compression,
             tells_stamps=False,
         )
-        return Description(processes=(), endpoint=endpoint, network="host", notes=_NOTES)
+        return Description(processes=(), endpoint=endpoint, network="host", does_all_work=False, notes=_NOTES)
 
 
 def _problem(url: str, encoding: str) -> str:

@@ -132,6 +132,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self._timer = self.loop.call_later(min(_TICK_S, self.guard.header_timeout_s / 4), self._watch)
         elif self._is_answered():
             self.transport.abort()
+        elif self._head_bytes == 0 and not self._is_receiving:
+            self.transport.close()  # an answer to nobody's request would be taken for the next one's
         else:
             self._turn_away(408, "the request did not arrive in time")
 

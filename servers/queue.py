@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
@@ -25,7 +26,7 @@ class _Broker:
 
     package: str
     blockers: Callable[[], Sequence[str]]
-    processes: Callable[[Site], tuple[tuple[Process, ...], str]]
+    processes: Callable[[Site, str], tuple[tuple[Process, ...], str]]
     note: str
 
 
@@ -75,7 +76,8 @@ class Queue:
     def describe(self, service: Service, options: Any, site: Site) -> Description:
         """The broker first, for front and workers connect to it at their start."""
         broker = _BROKERS[options.broker]
-        processes, address = broker.processes(site)
+        secret = secrets.token_hex(16)
+        processes, address = broker.processes(site, secret)
         config = ServerConfig(
             service=service,
             nonce=site.nonce,
@@ -83,6 +85,7 @@ class Queue:
             port=site.free_port(),
             batching=batching(options),
             address=address,
+            secret=secret,
         )
         front = FrontConfig(server=config, transport=options.broker, workers=options.workers)
         return Description(

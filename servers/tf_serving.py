@@ -106,6 +106,8 @@ class TfServing:
                 tells_stamps=False,
             ),
             network="host" if options.image else "private",  # a container's ports are published on the host's
+            does_all_work=not options.image,  # the engine's daemon is no descendant
+            listens_everywhere=not options.image,  # its gRPC does
             notes=(*_NOTES, _IMAGE_NOTE if options.image else _PROGRAM_NOTE),
         )
 

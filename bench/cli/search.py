@@ -161,8 +161,7 @@ def _searched(chosen: OneCell, objective: Objective, effort: Effort, watcher: Wa
     from bench.runner.searching import search_cell
 
     found = search_cell(chosen.matrix, chosen.cell, chosen.reference, objective, effort, watcher)
-    is_confirmed = found.result.confirmed_per_s is not None
-    return _Answer(found=found, name=found.cell_id, is_confirmed=is_confirmed, lines=search_lines(found))
+    return _Answer(found=found, name=found.cell_id, is_confirmed=found.is_confirmed, lines=search_lines(found))
 
 
 def _planned(candidates: Sequence[Candidate], objective: Objective, effort: Effort, watcher: Watcher) -> _Answer:

@@ -21,8 +21,7 @@ def search_lines(found: Searched) -> Iterator[str]:
     yield f"{name}: {_goal_words(objective)}"
     yield from (f"  {line}" for line in _rates(found))
     yield from (f"  note: {note}" for note in found.served.notes)
-    flags = {flag.name: flag for flag in (*result.flags, *found.served.flags)}
-    yield from (f"  {flag.name}: {flag.text}" for flag in flags.values())
+    yield from (f"  {flag.name}: {flag.text}" for flag in found.flags)
     yield ""
     yield from _probes_table(found)
     yield f"{result.requests} requests in {format_seconds(found.spent_s)}"
@@ -116,7 +115,7 @@ def plan_lines(name: str, objective: Objective, tried: Sequence[Tried]) -> Itera
     yield row.format("workers", "threads", "delay", "rate", objective.name, "CPU/request", "memory", "")
     for each in tried:
         yield row.format(each.plan.workers, each.plan.threads, *_plan_cells(each, objective)).rstrip()
-    flags = {flag.name: flag for each in tried if each.searched for flag in each.searched.served.flags}
+    flags = {flag.name: flag for each in tried if each.searched for flag in each.searched.flags}
     yield from (f"  {flag.name}: {flag.text}" for flag in flags.values())
     if tried[0].rate_per_s is not None:
         yield "best first; where rates are within 3 % of each other, less memory goes before"

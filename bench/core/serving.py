@@ -85,12 +85,16 @@ class Description:
     """Processes in the order in which they are started, and the endpoint that then answers.
 
     `network` is the host's only where the endpoint cannot be reached from a private one: a server that is there
-    already, or one in a container.
+    already, or one in a container. `does_all_work`: the processor time and memory of these processes, with their
+    descendants, are all that serving takes. `listens_everywhere`: a foreign program cannot be kept from listening on
+    every interface, so it is started on a private network only.
     """
 
     processes: tuple[Process, ...]
     endpoint: Endpoint
     network: Literal["private", "host"] = "private"
+    does_all_work: bool = True
+    listens_everywhere: bool = False
     notes: tuple[str, ...] = ()  # what everyone who reads a number of this topology must know
 
 

@@ -147,6 +147,8 @@ class GrpcTransport(SocketTransport[_Channel]):
             ended = session.feed(data)
         except Http2Error:
             self._drop(connection)
+            for stream in session.ended:
+                self._finish(stream, now_ns)
             self._lose(connection, MALFORMED, now_ns)
             return
         for stream in ended:

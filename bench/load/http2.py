@@ -80,6 +80,11 @@ class Session:
         self._stop(stream, h2.CANCEL)
         self._cancelled.add(stream.number)
 
+    @property
+    def ended(self) -> Sequence[Stream]:
+        """The streams that ended in what was read last, also where the protocol was broken after them."""
+        return self._ended
+
     def feed(self, data: bytes) -> Sequence[Stream]:
         """Read on; the streams that ended. Http2Error when the server broke the protocol."""
         if self._rest:

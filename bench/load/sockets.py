@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from bench.core.errors import HostError, TargetError
 
@@ -53,6 +53,7 @@ class SocketTransport(ABC, Generic[C]):
 
     def __init__(self, host: str, port: int, *, max_connections: int) -> None:
         self._address = (host, port)
+        self._family, self._resolved = _resolved(host, port)
         self._max_connections = max_connections
         self._epoll = select.epoll()
         self._waiter = Waiter(now_ns=self.now_ns, nap=self._nap, poll=self._epoll.poll)
@@ -147,10 +148,10 @@ class SocketTransport(ABC, Generic[C]):
         HostError when this side has no means left for another: no fault of the server's.
         """
         try:
-            opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            opened = socket.socket(self._family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:
             raise HostError(f"no further connection: {error.strerror}", hint="see ulimit -n") from error
-        code = opened.connect_ex(self._address)
+        code = opened.connect_ex(self._resolved)
         if code in {0, errno.EINPROGRESS}:
             return self._watch(opened)
         opened.close()
@@ -247,3 +248,12 @@ def _allow_files(connections: int) -> None:
             raise HostError(
                 f"{connections} connections need {wanted} open files, {hard} are allowed", hint="see ulimit -n"
             ) from error
+
+
+def _resolved(host: str, port: int) -> tuple[int, tuple[Any, ...]]:
+    """Family and address of a host, looked up once: a name that is asked for at each connection makes requests late."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise TargetError(f"{host} is no host that is known here: {error.strerror}", hint="name its address") from error
+    return family, address

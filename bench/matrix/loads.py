@@ -47,7 +47,7 @@ class BurstWords(RateWords):
 
 
 class RampWords(Section):
-    """Poisson arrivals whose rate changes steadily from the one to the other."""
+    """Arrivals whose rate changes steadily from the one to the other, without chance."""
 
     rate_per_s: Rate
     end_rate_per_s: Rate

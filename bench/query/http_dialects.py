@@ -73,8 +73,8 @@ class _Http:
         try:
             self._connection.request(method, path, body=message.body or None, headers=dict(message.headers))
             answer = self._connection.getresponse()
-            body = answer.read(MAX_BODY_BYTES)
-            if answer.length:
+            body = answer.read(MAX_BODY_BYTES + 1)
+            if len(body) > MAX_BODY_BYTES:
                 raise TargetError(f"{self._address} answers with more than {MAX_BODY_BYTES >> 20} MiB")
         except OSError as error:
             self._connection.close()

@@ -74,6 +74,11 @@ class Crew:
         """How many children may work side by side while nothing is timed."""
         return self._width
 
+    @property
+    def has_private_networks(self) -> bool:
+        """Whether children are kept apart from the host's network."""
+        return self._supervisor.isolation == "namespace"
+
     def is_interrupted(self) -> bool:
         """Whether a signal has asked the run to stop."""
         return self._supervisor.interrupted_by is not None

@@ -15,7 +15,7 @@ import msgspec
 
 from bench.core import plugins
 from bench.core.cell import Cell, Limits, Tolerance
-from bench.core.errors import BenchError, Interrupted, PluginError
+from bench.core.errors import BenchError, Interrupted, PluginError, RefusedError
 from bench.core.job import LoadJob
 from bench.core.results import Outcome
 from bench.core.serving import LOOPBACK, Description, Identity, Process, Service, Site
@@ -29,6 +29,7 @@ from .prepared import Prepared
 
 _CPUS_TO_SHARE_OUT = 4  # with fewer, a processor for the client alone would be taken from the servers
 _PROBE_SLICE_S = 0.25  # how long one probe is tried before the processes are looked after
+_CHECK_GRACE_S = 30.0  # for what the client does besides waiting for the answers
 _LEAVE_S = 8.0  # a broker writes its tables before it leaves
 _NAME_CHARS = 48
 
@@ -113,6 +114,12 @@ class Deployment:
         self.require_alive()
         raise ServingFailed(outcome_of(reply))
 
+    def check(self, outputs_path: Path, *, deadline_s: float) -> int:
+        """Have every input answered twice and the answers written down; returns how many requests that took."""
+        body = {"outputs_path": str(outputs_path), "at_most_s": deadline_s}
+        sent: int = self.ask("check", body, deadline_s=deadline_s + _CHECK_GRACE_S)["sent"]
+        return sent
+
     def require_alive(self) -> None:
         """ServingFailed when a process of the topology has ended."""
         for process, child in self._servers:
@@ -125,13 +132,13 @@ class Deployment:
         """Processes that have ended although nobody asked them to."""
         return tuple(process.name for process, child in self._servers if child.death is not None)
 
-    def server_cpu_ns(self) -> int:
-        """Processor time of all servers, fronts, balancers and brokers so far."""
-        return trees.cpu_ns(self._pids)
+    def server_cpu_ns(self) -> int | None:
+        """Processor time of all servers, fronts, balancers and brokers so far; None where others do the work."""
+        return trees.cpu_ns(self._pids) if self._does_all_work else None
 
-    def server_memory_bytes(self) -> int:
-        """Their proportional set size now."""
-        return trees.memory_bytes(self._pids)
+    def server_memory_bytes(self) -> int | None:
+        """Their proportional set size now; None where others do the work."""
+        return trees.memory_bytes(self._pids) if self._does_all_work else None
 
     def server_processes(self) -> int:
         """How many processes they are."""
@@ -160,6 +167,11 @@ class Deployment:
         try:
             self.description = self._describe(cell, self._directory, self._ports(cell))
             network = "host" if self.description.network == "host" else self._settings.network
+            if self.description.listens_everywhere and (network == "host" or not self._crew.has_private_networks):
+                raise RefusedError(
+                    f"topology {cell.topology} listens on every interface, and no private network keeps it in here",
+                    hint="bench run, where namespaces are allowed (bench doctor), or the option image",
+                )
             self._client = self._crew.hire(job, f"{self._name}.client", self._settings.clients_limits, network=network)
             started_s = time.monotonic()
             for process in self.description.processes:
@@ -276,6 +288,15 @@ class Deployment:
             self._crew.dismiss([self._client])
         for _, child in reversed(self._servers):
             self._crew.dismiss([child], grace_s=_LEAVE_S)
+
+    @property
+    def client_cpus(self) -> int:
+        """How many processors the load generator may keep busy."""
+        return len(self._settings.clients_limits.cpu_ids or affinity())
+
+    @property
+    def _does_all_work(self) -> bool:
+        return self.description is not None and self.description.does_all_work
 
     @property
     def _pids(self) -> list[int]:

@@ -12,9 +12,10 @@ import msgspec
 import numpy as np
 
 from bench.core.cell import Serving
+from bench.core.errors import MatrixError
 from bench.core.requests import DISCONNECTED, MALFORMED, TIMED_OUT, Requests, read_requests
 from bench.core.served import LoadPoint
-from bench.load import Arrivals
+from bench.load import Arrivals, offsets_ns
 from bench.measure.served.columns import is_answered
 from bench.measure.served.latency import Load
 from bench.measure.served.server_validity import ClientCounts
@@ -59,8 +60,12 @@ class Loads:
         duration_s: float | None = None,
         inputs: Sequence[int] | None = None,
         max_requests: int | None = None,
+        checked: bool = False,
     ) -> Loaded:
-        """So many callers, each of whom waits for its answer; ends after a time or a number of requests."""
+        """So many callers, each of whom waits for its answer; ends after a time or a number of requests.
+
+        `checked`: a share of the answers is looked at.
+        """
         limit_s = self._serving.point_max_s if duration_s is None else duration_s
         body = {
             "concurrency": concurrency,
@@ -68,25 +73,33 @@ class Loads:
             "inputs": None if inputs is None else list(inputs),
             "max_requests": max_requests,
             "timeout_s": self._serving.timeout_s,
+            "keep_every": _keep_every(max_requests or 0) if checked else 0,
         }
         return self._put("closed", body, limit_s, Load(kind="closed", concurrency=concurrency, **self._goal))
 
     def open(self, arrivals: Arrivals, *, x_max_per_s: float | None) -> Loaded:
-        """Requests that wait for nobody, a share of their answers looked at."""
-        count = arrivals.count or math.ceil((arrivals.duration_s or 0.0) * arrivals.rate_per_s)
-        slowest_per_s = max(arrivals.rate_per_s, arrivals.end_rate_per_s, 1.0)
-        expected_s = self._serving.point_max_s if arrivals.kind == "trace" else count / slowest_per_s
-        if arrivals.kind == "ramp":
-            expected_s = 2 * count / (arrivals.rate_per_s + arrivals.end_rate_per_s)
+        """Requests that wait for nobody, a share of their answers looked at.
+
+        MatrixError when a trace cannot be used, or has no request in its time.
+        """
+        offsets = offsets_ns(arrivals)
+        if not len(offsets):
+            raise MatrixError(
+                f"{arrivals.trace_path or arrivals.kind}: no request is due within {self._serving.point_max_s:g} s",
+                hint="let the trace begin at 0, or raise serving.point_max_s",
+            )
+        expected_s = float(offsets[-1]) / 1e9
+        fastest_per_s = max(arrivals.rate_per_s, arrivals.end_rate_per_s) or len(offsets) / max(expected_s, 1.0)
+        processes = math.ceil(fastest_per_s / _RATE_PER_PROCESS)
         body = {
             "arrivals": msgspec.to_builtins(arrivals),
             "timeout_s": self._serving.timeout_s,
-            "keep_every": max(1, count // _CHECKED_PER_LOAD),
+            "keep_every": _keep_every(len(offsets)),
             "input_seed": self._seed + 1,
-            "processes": max(1, math.ceil(slowest_per_s / _RATE_PER_PROCESS)),
+            "processes": min(max(1, processes), self._deployment.client_cpus),
             "max_connections": _HTTP_CONNECTIONS,
         }
-        ratio = arrivals.rate_per_s / x_max_per_s if x_max_per_s and arrivals.kind != "trace" else None
+        ratio = fastest_per_s / x_max_per_s if x_max_per_s else None
         load = Load(kind=arrivals.kind, load_ratio=ratio, connections=self._connections, **self._goal)
         return self._put("open", body, expected_s, load)
 
@@ -107,12 +120,13 @@ class Loads:
         deadline_s = 3 * expected_s + 2 * self._serving.timeout_s + _GRACE_S
         before_ns = self._deployment.server_cpu_ns()
         told = self._deployment.ask(verb, {**body, "requests_path": str(path)}, deadline_s=deadline_s)
-        used_ns = self._deployment.server_cpu_ns() - before_ns
+        after_ns = self._deployment.server_cpu_ns()
+        used_s = None if before_ns is None or after_ns is None else (after_ns - before_ns) / 1e9
         requests = read_requests(path)
         self.sent += int((requests.sent_ns > 0).sum())
         self.answered += int(is_answered(requests).sum())
         self.unanswered += int(np.isin(requests.status, (TIMED_OUT, DISCONNECTED, MALFORMED)).sum())
-        load = replace(load, duplicates=told["unsolicited"], server_cpu_s=used_ns / 1e9, client_cpu_s=told["cpu_s"])
+        load = replace(load, duplicates=told["unsolicited"], server_cpu_s=used_s, client_cpu_s=told["cpu_s"])
         return Loaded(point=judged_point(requests, load), requests=requests, path=path, problem=told["problem"])
 
     def note_checked(self, requests: int) -> None:
@@ -124,3 +138,8 @@ class Loads:
     def counts(self) -> ClientCounts:
         """What all loads of this deployment have sent and got."""
         return ClientCounts(sent=self.sent, answered=self.answered, unanswered=self.unanswered)
+
+
+def _keep_every(requests: int) -> int:
+    """Of every so many answers one is looked at."""
+    return max(1, requests // _CHECKED_PER_LOAD)

@@ -48,8 +48,10 @@ class Tried:
 
     @property
     def rate_per_s(self) -> float | None:
-        """The confirmed rate, None where none was."""
-        return None if self.searched is None else self.searched.result.confirmed_per_s
+        """The confirmed rate, None where none was, or the server's counts speak against it."""
+        if self.searched is None or not self.searched.is_confirmed:
+            return None
+        return self.searched.result.confirmed_per_s
 
     @property
     def point(self) -> LoadPoint | None:

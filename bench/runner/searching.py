@@ -14,6 +14,7 @@ from bench.core.artifact import Options
 from bench.core.cell import Cell, Limits
 from bench.core.errors import MatrixError, TargetError
 from bench.core.files import write_atomic
+from bench.core.results import Flag
 from bench.core.served import LoadPoint, ProbeResult, SearchResult, Served
 from bench.environment import affinity
 from bench.load import Arrivals
@@ -24,7 +25,6 @@ from bench.measure.search.saturation import Saturation, find_saturation
 from bench.measure.search.search import SearchSettings, Slo, search
 from bench.measure.served.columns import latencies_ms, steady
 from bench.measure.served.evidence import plain_percentile
-from bench.measure.served.server_validity import judge_server
 from bench.records.codec import encode
 
 from .backstage import Backstage, backstage
@@ -32,6 +32,7 @@ from .deployment import Deployment, ServingFailed, shared_out
 from .loads import Loads
 from .numerics import require
 from .prepared import Prepared, label_of_now
+from .reconciling import reconciled
 from .serve_up import as_target_error, require_possible
 from .watch import Watcher
 
@@ -94,6 +95,17 @@ class Searched:
     served: Served
     points: tuple[LoadPoint, ...] = ()
     saturation_steps: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether a rate was confirmed, and nothing of the server speaks against its numbers."""
+        sound = not any(flag.name.startswith("invalid-") for flag in self.served.flags)
+        return sound and self.result.confirmed_per_s is not None
+
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        """What disturbed the search, and what is to be known of the server."""
+        return tuple({flag.name: flag for flag in (*self.result.flags, *self.served.flags)}.values())
 
     @property
     def result(self) -> SearchResult:
@@ -222,8 +234,7 @@ class _Hunt:
         """Warm up, and remember the answers to each input alone: those under load are compared with them."""
         self.loads.closed(1, duration_s=warm_up_s, inputs=[0])
         self.first_started_ns = frozenset(each.started_ns for each in self.deployment.counts())
-        told = self.deployment.ask("check", {"outputs_path": str(answers_path)}, deadline_s=deadline_s)
-        self.loads.note_checked(told["sent"])
+        self.loads.note_checked(self.deployment.check(answers_path, deadline_s=deadline_s))
         self.deployment.ask("expect", {"outputs_path": str(answers_path)}, deadline_s=deadline_s)
 
     def search(self, step_s: float, max_concurrency: int) -> SearchResult:
@@ -234,7 +245,11 @@ class _Hunt:
             budget_s = max(_SHORTEST_SEARCH_S, budget_s - self.spent_s)
         settings = SearchSettings(budget_s=budget_s)
         planned = settings.full_requests * settings.scale(saturation.x_max_per_s)
-        slo = Slo(latency_ms=self.objective.latency_ms, error_budget_ratio=self.objective.error_budget_ratio)
+        slo = Slo(
+            latency_ms=self.objective.latency_ms,
+            error_budget_ratio=self.objective.error_budget_ratio,
+            percent=self.objective.percent,
+        )
         try:
             return search(lambda rate, count: self._probe(rate, count, saturation, planned), slo, saturation, settings)
         except _TimeIsUp:
@@ -244,14 +259,20 @@ class _Hunt:
         if self.effort.budget_s is not None:
             step_s = min(step_s, max(_SHORTEST_STEP_S, _SATURATION_SHARE * self.effort.budget_s))
 
+        verdicts: dict[float, str] = {}
+
         def throughput(callers: int) -> float:
             self.watcher.progress(f"closed loop of {callers}", 0.0)
-            return self.loads.closed(callers, duration_s=step_s).point.achieved_per_s
+            point = self.loads.closed(callers, duration_s=step_s).point
+            verdicts[point.achieved_per_s] = point.verdict
+            return point.achieved_per_s
 
         try:
             found = find_saturation(throughput, max_concurrency)
         except ValueError as error:
             raise TargetError(str(error), hint="bench serve the same, and ask it with bench query") from error
+        if verdicts[found.x_max_per_s] == "client-limited":
+            found = replace(found, is_limit=False)
         self.saturation_steps = found.steps
         self.watcher.note(f"closed loop: at most {found.x_max_per_s:.4g}/s, with {found.knee_concurrency} callers")
         return found
@@ -287,7 +308,7 @@ class _Hunt:
             reason=f"the time was up after {len(self.results)} loads, of which {doubts} cannot be believed; search with"
             " a larger budget, or on a quieter machine",
             probes=tuple(self.results),
-            flags=flags_of(self.results, slo.latency_ms, scale),
+            flags=flags_of(self.results, slo.latency_ms, scale, saturation),
         )
 
     def _affordable(self, rate_per_s: float, requests: int) -> int:
@@ -298,8 +319,7 @@ class _Hunt:
 
     def served(self, result: SearchResult, *, co_located: bool) -> Served:
         """What is known of the server besides the rate, with what its own counts say of it."""
-        self.deployment.require_alive()
-        description, counts = self.deployment.description, self.deployment.counts()
+        description = self.deployment.description
         assert description is not None  # noqa: S101  it is up
         served = Served(
             notes=description.notes,
@@ -310,17 +330,12 @@ class _Hunt:
             knee_concurrency=result.knee_concurrency,
             search=result,
             start_s=self.deployment.start_s,
-            worker_counts=tuple((each.pid, each.answered) for each in counts if each.received),
-            restarts=sum(each.started_ns not in self.first_started_ns for each in counts),
-            server_received=sum(each.received for each in counts) if counts else None,
-            server_answered=sum(each.answered for each in counts) if counts else None,
-            client_sent=self.loads.counts.sent,
             server_memory_bytes=self.deployment.server_memory_bytes(),
             server_processes=self.deployment.server_processes(),
             co_located=co_located,
             slo_ms=self.objective.latency_ms,
         )
-        return replace(served, flags=judge_server(served, self.loads.counts))
+        return reconciled(served, self.deployment, self.loads.counts, self.first_started_ns)
 
     def _confirming(self, result: SearchResult) -> LoadPoint | None:
         """The load of the last probe, where it confirmed the rate."""

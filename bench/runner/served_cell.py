@@ -10,20 +10,21 @@ from pathlib import Path
 
 from bench.core.block import Block
 from bench.core.cell import Measurement, Serving, Tolerance
+from bench.core.errors import MatrixError, TargetError
 from bench.core.results import Outcome
 from bench.core.served import LoadPoint, Served
 from bench.load import Arrivals
 from bench.measure.search.saturation import find_saturation
 from bench.measure.served.attribution import attribute
 from bench.measure.served.caching import caching_ratio, in_pairs
-from bench.measure.served.server_validity import judge_server
 from bench.records import store_requests
 
 from .agreement import agreement, in_process_p50, server_cost
-from .crew import Crew
+from .crew import Crew, outcome_of_error
 from .deployment import Deployment, ServingFailed, shared_out
 from .loads import Loaded, Loads
 from .prepared import Prepared
+from .reconciling import reconciled
 from .timeline import Timeline
 
 _MIN_PAIRS = 3
@@ -97,6 +98,8 @@ class ServedCell:
                 self._measure_all(deployment, loads, in_process, tell)
         except ServingFailed as failed:
             outcome = failed.outcome
+        except (MatrixError, TargetError) as error:
+            outcome = outcome_of_error(error, phase="load")
         finally:
             shutil.rmtree(directory, ignore_errors=True)
         return ServedResult(
@@ -169,8 +172,7 @@ class ServedCell:
 
     def _check(self, deployment: Deployment, loads: Loads, in_process: InProcess) -> None:
         deadline_s = self._measurement.phase_deadline_s
-        told = deployment.ask("check", {"outputs_path": self._outputs_path}, deadline_s=deadline_s)
-        loads.note_checked(told["sent"])
+        loads.note_checked(deployment.check(Path(self._outputs_path), deadline_s=deadline_s))
         deployment.ask("expect", {"outputs_path": in_process.outputs_path}, deadline_s=deadline_s)
         found = agreement(in_process.outputs_path, self._outputs_path, self._tolerance)
         self._served = replace(self._served, agreement=found)
@@ -195,7 +197,7 @@ class ServedCell:
     def _headline(self, loads: Loads) -> Loaded:
         plan = self._cell.load
         if plan.kind == "closed":
-            return loads.closed(plan.concurrency, max_requests=self._serving.requests)
+            return loads.closed(plan.concurrency, max_requests=self._serving.requests, checked=True)
         x_max_per_s = self._served.x_max_per_s
         rate_per_s = plan.rate_per_s or (plan.load_ratio or 0.0) * (x_max_per_s or 0.0)
         if plan.kind == "trace":
@@ -204,7 +206,7 @@ class ServedCell:
             arrivals = Arrivals(
                 kind=plan.kind,
                 rate_per_s=rate_per_s,
-                count=self._affordable(self._serving.requests, rate_per_s),
+                count=self._affordable(self._serving.requests, (rate_per_s + (plan.end_rate_per_s or rate_per_s)) / 2),
                 burst_size=plan.burst_size or 1,
                 end_rate_per_s=plan.end_rate_per_s or 0.0,
                 seed=self._measurement.seed,
@@ -228,22 +230,7 @@ class ServedCell:
 
     def _reconcile(self, deployment: Deployment, loads: Loads) -> None:
         """What the servers counted beside what the client did."""
-        deployment.require_alive()
-        counts = deployment.counts()
-        if counts:
-            self._served = replace(
-                self._served,
-                worker_counts=tuple(
-                    (number, each.answered)
-                    for number, each in enumerate(counts, start=1)
-                    if each.received > each.refused  # a front that only refuses is no worker
-                ),
-                restarts=sum(each.started_ns not in self._started_ns for each in counts),
-                server_received=sum(each.received for each in counts),
-                server_answered=sum(each.answered for each in counts),
-            )
-        self._served = replace(self._served, client_sent=loads.counts.sent)
-        self._served = replace(self._served, flags=judge_server(self._served, loads.counts))
+        self._served = reconciled(self._served, deployment, loads.counts, self._started_ns)
 
 
 def _nothing_answered(points: Mapping[int, LoadPoint]) -> Outcome:

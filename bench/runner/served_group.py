@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +37,13 @@ class ServedGroup:
         self._matrix = matrix
         self._timeline = timeline
 
-    def measure(self, cells: Sequence[Prepared], reference_id: str, tell: Callable[[str], None]) -> Iterator[ServedRun]:
-        """One cell at a time, the reference first; each is whole before the next begins."""
+    def measure(
+        self, cells: Sequence[Prepared], reference_id: str, missing: AbstractSet[str], tell: Callable[[str], None]
+    ) -> Iterator[ServedRun]:
+        """One cell at a time, the reference first; each is whole before the next begins.
+
+        Cells that are not `missing` run along in process only, for their outputs.
+        """
         in_order = sorted(cells, key=lambda prepared: prepared.cell.id != reference_id)
         runs = [CellRun(prepared=prepared) for prepared in in_order]
         by_id = {run.prepared.cell.id: run for run in runs}
@@ -51,7 +57,8 @@ class ServedGroup:
                     by_id[prepared.cell.id].rounds.append(result)
         self._crew.await_released()
         for run in runs:
-            yield ServedRun(in_process=run, result=self._served(run, tell))
+            wanted = run.prepared.cell.id in missing
+            yield ServedRun(in_process=run, result=self._served(run, tell) if wanted else None)
 
     def _served(self, run: CellRun, tell: Callable[[str], None]) -> ServedResult | None:
         if run.outcome is not None:

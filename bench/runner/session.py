@@ -140,7 +140,7 @@ class Session:
         def tell(what: str) -> None:
             self.watcher.progress(f"{group.id} {what}", (position - 1) / total)
 
-        for run in measurer.measure(ready, group.reference_id, tell):
+        for run in measurer.measure(ready, group.reference_id, missing, tell):
             cell = run.in_process.prepared.cell
             if cell.id == group.reference_id:
                 reference = run.in_process

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     Expected = Mapping[int, Mapping[str, Any]]
 
 _NICENESS = -10
-_CHECK_TIMEOUT_S = 60.0
 _SHOWN_CHARS = 200
 
 
@@ -79,11 +78,25 @@ class LoadPerformer:
         """The answers to every input, twice, in the form in which workers write outputs."""
         count = len(self._payloads)
         drive = self._drive_closed(
-            concurrency=1, inputs=[*range(count), *range(count)], max_requests=2 * count, keep_every=1
+            concurrency=1,
+            inputs=[*range(count), *range(count)],
+            max_requests=2 * count,
+            keep_every=1,
+            duration_s=body["at_most_s"],
+            timeout_s=body["at_most_s"],
         )
         answers = {sample.position: self._decoded(sample) for sample in _all_good(drive)}
+        if len(drive.requests.status) < 2 * count:
+            raise TargetError(
+                f"only {len(drive.requests.status)} of {2 * count} requests were answered within"
+                f" {body['at_most_s']:g} s",
+                hint="raise measurement.phase_deadline_s, or lower input_pool",
+            )
         if len(answers) < 2 * count:
-            raise TargetError(f"only {len(answers)} of {2 * count} answers could be kept: they are too large to check")
+            raise TargetError(
+                f"only {len(answers)} of {2 * count} answers could be kept: they are too large to check",
+                hint="lower measurement.input_pool",
+            )
         arrays = {
             f"{run}/{position}/{name}": values
             for start, run in ((0, "first"), (count, "second"))
@@ -111,7 +124,7 @@ class LoadPerformer:
                 concurrency=body["concurrency"],
                 inputs=body.get("inputs"),
                 max_requests=body.get("max_requests"),
-                duration_s=body.get("duration_s", _CHECK_TIMEOUT_S),
+                duration_s=body["duration_s"],
                 timeout_s=body["timeout_s"],
                 keep_every=body.get("keep_every", 0),
             ),
@@ -138,8 +151,8 @@ class LoadPerformer:
         inputs: Sequence[int] | None,
         max_requests: int | None,
         keep_every: int,
-        duration_s: float = _CHECK_TIMEOUT_S,
-        timeout_s: float = _CHECK_TIMEOUT_S,
+        duration_s: float,
+        timeout_s: float,
     ) -> Drive:
         with open_target(self._aimed(), self._payloads) as target:
             return drive_closed(

@@ -139,7 +139,7 @@ class Bench:
                         row = self._searched(deployment, row, directory)
                     yield row
         except ServingFailed as failed:
-            reason = f"did not start: {failed.outcome.reason}"
+            reason = f"it did not come up: {failed.outcome.reason}"
             yield from (replace(blank, encoding=encoding, problem=reason) for encoding in in_order)
 
     def _started(self, deployment: ContenderDeployment, encoding: str, blank: Row, directory: Path) -> Row:
@@ -170,7 +170,7 @@ class Bench:
         loads = self._loads(deployment, directory)
         loads.closed(1, duration_s=0.3)
         answers = directory / "answers.npz"
-        deployment.ask("check", {"outputs_path": str(answers)}, deadline_s=60.0)
+        deployment.check(answers, deadline_s=60.0)
         deployment.ask("expect", {"outputs_path": str(self._subject.outputs_path)}, deadline_s=60.0)
         found = agreement(str(self._subject.outputs_path), str(answers), TOLERANCE)
         if found not in {"bitwise", "within tolerance"}:

@@ -32,7 +32,7 @@ def blockers() -> tuple[str, ...]:
     return ("RabbitMQ is not installed (apt-get install rabbitmq-server)",)
 
 
-def processes(site: Site) -> tuple[tuple[Process, ...], str]:
+def processes(site: Site, secret: str) -> tuple[tuple[Process, ...], str]:
     """The port mapper and the broker, and the port to which front and workers connect."""
     directory = site.directory / "rabbitmq"
     directory.mkdir()
@@ -40,7 +40,7 @@ def processes(site: Site) -> tuple[tuple[Process, ...], str]:
     (directory / "enabled_plugins").write_text("[].\n", encoding="utf-8")
     settings = directory / "rabbitmq.conf"
     settings.touch(mode=0o600)
-    settings.write_text(_SETTINGS.format(user=USER, password=site.nonce), encoding="utf-8")
+    settings.write_text(_SETTINGS.format(user=USER, password=secret), encoding="utf-8")
     mapper = Process(
         name="epmd",
         role="broker",

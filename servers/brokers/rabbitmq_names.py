@@ -26,7 +26,7 @@ def parameters(config: FrontConfig) -> Any:
     return pika.ConnectionParameters(
         host=LOOPBACK,
         port=int(config.server.address),
-        credentials=pika.PlainCredentials(USER, config.server.nonce),
+        credentials=pika.PlainCredentials(USER, config.server.secret),
         heartbeat=0,
         connection_attempts=CONNECT_ATTEMPTS,
         retry_delay=CONNECT_PAUSE_S,

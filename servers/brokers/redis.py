@@ -22,7 +22,7 @@ def blockers() -> tuple[str, ...]:
     return () if shutil.which("redis-server") else ("Redis is not installed (apt-get install redis-server)",)
 
 
-def processes(site: Site) -> tuple[tuple[Process, ...], str]:
+def processes(site: Site, secret: str) -> tuple[tuple[Process, ...], str]:
     """The broker, and the port to which front and workers connect."""
     directory = site.directory / "redis"
     directory.mkdir()
@@ -30,7 +30,7 @@ def processes(site: Site) -> tuple[tuple[Process, ...], str]:
     settings = directory / "redis.conf"
     settings.touch(mode=0o600)
     settings.write_text(
-        _SETTINGS.format(host=LOOPBACK, port=port, password=site.nonce, directory=directory), encoding="utf-8"
+        _SETTINGS.format(host=LOOPBACK, port=port, password=secret, directory=directory), encoding="utf-8"
     )
     broker = Process(
         name="redis",

@@ -24,7 +24,7 @@ def settings(config: FrontConfig) -> dict[str, Any]:
     return {
         "host": LOOPBACK,
         "port": int(config.server.address),
-        "password": config.server.nonce,
+        "password": config.server.secret,
         "socket_timeout": None,
         "protocol": 2,  # answers have another form in each version of the protocol
     }

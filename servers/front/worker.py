@@ -105,7 +105,10 @@ class Worker:
         return self._loop.run_until_complete(self._all(jobs))
 
     async def _all(self, jobs: Sequence[Job]) -> Sequence[Reply]:
-        return await asyncio.gather(*map(self._reply, jobs))
+        with self._application.gathering():
+            replies = [asyncio.ensure_future(self._reply(job)) for job in jobs]
+            await asyncio.sleep(0)  # each is decoded and submitted before it waits
+        return await asyncio.gather(*replies)
 
     async def _reply(self, job: Job) -> Reply:
         head = job.head

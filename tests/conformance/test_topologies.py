@@ -121,7 +121,7 @@ def test_a_topology_gives_the_answers_of_its_model_on_loopback_only(
     site = directory / "site"
     with Deployment(crew, cell, site, settings, Tolerance(), name="case") as deployment:
         assert listeners(next(iter(deployment.pids.values()))) <= _LOOPBACKS
-        deployment.ask("check", {"outputs_path": str(directory / "served.npz")}, deadline_s=30.0)
+        deployment.check(directory / "served.npz", deadline_s=30.0)
         assert agreement(str(directory / "direct.npz"), str(directory / "served.npz"), Tolerance()) in {
             "bitwise",
             "within tolerance",

@@ -97,7 +97,13 @@ def test_a_packed_body_is_unpacked_no_further_than_the_limit(server: Running) ->
     assert (unknown.status, unknown.headers["accept-encoding"]) == (415, "gzip")
 
 
-@pytest.mark.parametrize("content", [b"", b"POST /v1/pre", _POST, b"\r\n" * 3])
+def test_a_connection_on_which_nothing_comes_is_closed_without_a_word(server: Running) -> None:
+    started = time.monotonic()
+    assert server.raw(b"") == b"", "its client would take an answer for that to its first request"
+    assert 0.2 < time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("content", [b"POST /v1/pre", _POST, b"\r\n" * 3])
 def test_a_head_that_does_not_come_is_not_waited_for(server: Running, content: bytes) -> None:
     started = time.monotonic()
     answer = server.raw(content)

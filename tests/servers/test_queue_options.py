@@ -67,14 +67,17 @@ def test_rabbitmq_and_its_port_mapper_come_before_the_front_and_keep_to_loopback
 
 
 @pytest.mark.usefixtures("everything_installed")
-def test_redis_keeps_nothing_and_lets_nobody_in_without_the_nonce(tmp_path: Path) -> None:
+def test_redis_keeps_nothing_and_lets_nobody_in_without_a_secret_that_nobody_is_told(tmp_path: Path) -> None:
     site = site_in(tmp_path)
     description = TOPOLOGY.describe(null_service(tmp_path), Queue.Options(broker="redis"), site)
     assert [process.name for process in description.processes] == ["redis", "front", "worker-0"]
     program, settings = description.processes[0].argv
     assert program == "/usr/bin/redis-server"
     written = Path(settings)
-    assert {'save ""', "appendonly no", "bind 127.0.0.1", f"requirepass {site.nonce}"} < set(
+    secret = read_front_config(Path(description.processes[1].argv[-1])).server.secret
+    assert len(secret) == 32
+    assert secret != site.nonce
+    assert {'save ""', "appendonly no", "bind 127.0.0.1", f"requirepass {secret}"} < set(
         written.read_text().splitlines()
     )
     assert written.stat().st_mode & 0o077 == 0

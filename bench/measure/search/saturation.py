@@ -13,12 +13,13 @@ _KNEE_RATIO = 0.95
 class Saturation:
     """`x_max_per_s` is the highest throughput seen, `knee_concurrency` the fewest callers with 95 % of it.
 
-    `steps` are (concurrency, requests per second).
+    `steps` are (concurrency, requests per second). `is_limit`: more callers brought nothing, so it is the server's.
     """
 
     x_max_per_s: float
     knee_concurrency: int
     steps: tuple[tuple[int, float], ...]
+    is_limit: bool = True
 
 
 def find_saturation(closed: Callable[[int], float], max_concurrency: int = 32) -> Saturation:
@@ -37,4 +38,4 @@ def find_saturation(closed: Callable[[int], float], max_concurrency: int = 32) -
     if best <= 0:
         raise ValueError("the server answered nothing in a closed loop")
     knee = next(callers for callers, throughput in steps if throughput >= _KNEE_RATIO * best)
-    return Saturation(x_max_per_s=best, knee_concurrency=knee, steps=tuple(steps))
+    return Saturation(x_max_per_s=best, knee_concurrency=knee, steps=tuple(steps), is_limit=flat > 0)

@@ -28,10 +28,14 @@ _FIT_RATIOS = (0.88, 0.94, 1.0, 1.05)  # of the middle of the bracket
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slo:
-    """p99 from when each request was due is at most `latency_ms`, and at most `error_budget_ratio` of them fail."""
+    """p99 from when each request was due is at most `latency_ms`, and at most `error_budget_ratio` of them fail.
+
+    A caller that gives another percentile in the place of p99 says so in `percent`.
+    """
 
     latency_ms: float
     error_budget_ratio: float = 0.0
+    percent: int = 99
 
     def is_kept(self, result: ProbeResult) -> bool:
         """Whether a load kept the objective and is to be believed."""
@@ -89,7 +93,7 @@ class SearchSettings:
 def search(probe: Probe, slo: Slo, saturation: Saturation, settings: SearchSettings | None = None) -> SearchResult:
     """Find the rate with loads that `probe(rate_per_s, requests)` runs; see `find_saturation` for the other argument.
 
-    `probe` may end a load early that is `saturated`. A load with a `problem` is repeated once.
+    A load with a `problem` is repeated once.
     """
     settings = settings or SearchSettings()
     trail = _Trail(probe=probe, slo=slo, settings=settings, x_max_per_s=saturation.x_max_per_s)
@@ -107,10 +111,10 @@ def search(probe: Probe, slo: Slo, saturation: Saturation, settings: SearchSetti
         knee_concurrency=saturation.knee_concurrency,
         **({"in_time_ratio": confirmed.in_time_ratio} if confirmed else {}),
         requests=sum(result.requests for result in trail.results),
-        confidence=confidence_of(confirmed, trail.scale) if confirmed else "",
+        confidence=confidence_of(confirmed, trail.scale * trail.shortest, percent=slo.percent) if confirmed else "",
         reason="" if confirmed else _reason(trail, fitted),
         probes=tuple(trail.results),
-        flags=flags_of(trail.results, slo.latency_ms, trail.scale),
+        flags=flags_of(trail.results, slo.latency_ms, trail.scale * trail.shortest, saturation),
     )
 
 
@@ -123,6 +127,7 @@ class _Trail:
     settings: SearchSettings
     x_max_per_s: float
     results: list[ProbeResult] = field(default_factory=list)
+    shortest: float = 1.0  # of the loads, the least share of the requests asked for that was sent
 
     @property
     def scale(self) -> float:
@@ -131,8 +136,10 @@ class _Trail:
     def run(self, rate_per_s: float, requests: int) -> ProbeResult:
         """One load, and once more where its numbers are not the server's."""
         for _ in range(2):
-            result = self.probe(rate_per_s, max(_FEWEST_REQUESTS, round(requests * self.scale)))
+            asked = max(_FEWEST_REQUESTS, round(requests * self.scale))
+            result = self.probe(rate_per_s, asked)
             self.results.append(result)
+            self.shortest = min(self.shortest, result.requests / asked)
             if not result.problem:
                 break
         return result

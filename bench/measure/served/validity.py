@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from bench.core.requests import Requests
+from bench.core.requests import TIMED_OUT, Requests
 from bench.core.results import Flag
 from bench.core.served import LoadPoint, Verdict
 
@@ -120,6 +120,14 @@ class _Evidence:
         return unsent_by_client(self.requests, self.load.connections)
 
     @cached_property
+    def timed_out_by_client(self) -> int:
+        """Requests that timed out after the client had sent them so late that half of their time was gone."""
+        timed_out = (self.requests.status == TIMED_OUT) & is_sent(self.requests)
+        allowed_ms = (self.requests.done_ns - self.requests.planned_ns) / 1e6
+        lag_ms = np.nan_to_num(client_lag_ms(self.requests, self.load.connections))
+        return int(np.count_nonzero(timed_out & (lag_ms > allowed_ms / 2))) if self.load.is_open else 0
+
+    @cached_property
     def is_saturated(self) -> bool:
         if not self.load.is_open or self.sends_late or self.falls_behind > _BEHIND_RATIO:
             return False
@@ -160,6 +168,7 @@ def _wrong_answers(evidence: _Evidence) -> list[Flag]:
 def _errors(evidence: _Evidence) -> list[Flag]:
     point, budget = evidence.point, evidence.load.error_budget_ratio
     failed = point.failed - (point.unsent if evidence.is_saturated else evidence.unsent_by_client)
+    failed -= evidence.timed_out_by_client
     if failed <= budget * point.requests:
         return []
     text = (
@@ -188,7 +197,8 @@ def _duplicate_answers(evidence: _Evidence) -> list[Flag]:
 def _clock(evidence: _Evidence) -> list[Flag]:
     requests, sent = evidence.requests, is_sent(evidence.requests)
     disordered = (requests.done_ns < requests.sent_ns) | (requests.sent_ns < requests.planned_ns)
-    backwards = int(np.count_nonzero(disordered & sent))
+    # One that timed out ends at its deadline, which may have passed before the client got to send it.
+    backwards = int(np.count_nonzero(disordered & sent & (requests.status != TIMED_OUT)))
     text = f"{backwards} requests were sent before they were due, or ended before they were sent; report this machine"
     return [Flag(name="invalid-clock", text=text, affects=ALL)] if backwards else []
 
