@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-#: Claims stand on these; both are numbers of which less is better.
-CPU, TAIL = "cpu_us", "p99_ms"
+#: Claims stand on these; of all of them less is better.
+CPU, FULL_CPU, TAIL = "cpu_us", "cpu_us_at_x_max", "p99_ms"
 _NUMBERS = (
     "first_answer_s", "cpu_us", "p50_ms", "p99_ms", "x_max_per_s", "cpu_us_at_x_max", "within_slo_per_s",
     "memory_bytes", "processes",
@@ -76,10 +76,13 @@ class Ratio:
     value: float
     low: float
     high: float
+    rounds: int
 
     @property
     def is_less(self) -> Answer:
-        """Whether ours is less, in every round or in none."""
+        """Whether ours is less, in every round or in none; one round decides nothing."""
+        if self.rounds < 2:
+            return "undecided"
         if self.high < 1:
             return "yes"
         return "no" if self.low >= 1 else "undecided"
@@ -115,7 +118,7 @@ def ratio(rows: Sequence[Row], ours: Side, theirs: Side, number: str) -> Ratio |
         above, below = (getattr(side[number_of_round], number) for side in by_round)
         if above is not None and below:
             found.append(above / below)
-    return Ratio(value=median(found), low=min(found), high=max(found)) if found else None
+    return Ratio(value=median(found), low=min(found), high=max(found), rounds=len(found)) if found else None
 
 
 def _is_of(row: Row, side: Side) -> bool:

@@ -6,7 +6,7 @@ import math
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
-from .rows import CPU, TAIL, Ratio, Row, Side, Summary, claim, comparisons, ratio, summaries
+from .rows import CPU, FULL_CPU, TAIL, Ratio, Row, Side, Summary, claim, comparisons, ratio, summaries
 
 _NAMES = 34, 14  # characters of server and encoding
 _INDENT = f"{'':{_NAMES[0]}} ! "
@@ -61,8 +61,8 @@ def ratios(rows: Sequence[Row], ours: str, peers: Sequence[str]) -> Iterator[str
     for peer in peers:
         same, best = comparisons(rows, ours, peer)
         for mine, theirs in dict.fromkeys((*same, *best)):
-            cpu, tail = (ratio(rows, mine, theirs, number) for number in (CPU, TAIL))
-            yield f"{_name(mine)} vs {_name(theirs)}: server CPU {_ratio(cpu)}, p99 {_ratio(tail)}"
+            cpu, full, tail = (_ratio(ratio(rows, mine, theirs, number)) for number in (CPU, FULL_CPU, TAIL))
+            yield f"{_name(mine)} vs {_name(theirs)}: server CPU {cpu}, in the closed loop {full}, p99 {tail}"
 
 
 def _name(side: Side) -> str:
@@ -79,6 +79,7 @@ def claims(rows: Sequence[Row], ours: str, peers: Sequence[str]) -> Iterator[str
         same, best = comparisons(rows, ours, peer)
         ahead = f"{ours} is ahead of {peer} in"
         yield f"{ahead} server CPU per request at the same encoding: {claim(rows, same, CPU)}"
+        yield f"{ahead} server CPU per request of the closed loop at the same encoding: {claim(rows, same, FULL_CPU)}"
         yield f"{ahead} server CPU per request, each in its best encoding: {claim(rows, best, CPU)}"
         yield f"{ahead} p99 at the same rate and encoding: {claim(rows, same, TAIL)}"
 
