@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from servers.front.config import FrontConfig
 
 _FOREVER_MS = 0
+_PAUSE_S = 0.001
 
 
 class RedisConsumer:
@@ -41,15 +42,23 @@ class RedisConsumer:
             self._client.rpush(HELLO, pack(hello, b""))
 
     def take(self, wait_s: float | None) -> Taken | None:
-        """The next entry of the stream."""
-        wait_ms = _FOREVER_MS if wait_s is None else max(1, round(wait_s * 1e3))
-        with _as_connection_error():
-            found = self._client.xreadgroup(GROUP, self._name, {JOBS: ">"}, count=1, block=wait_ms)
+        """The next entry of the stream.
+
+        Short waits are asked again and again: Redis looks at the time of those it keeps waiting ten times a second.
+        """
+        give_up_at_s = time.monotonic() + (wait_s or 0.0)
+        block_ms = _FOREVER_MS if wait_s is None else None
+        while not (found := self._read(block_ms)) and time.monotonic() < give_up_at_s:
+            time.sleep(min(_PAUSE_S, max(0.0, give_up_at_s - time.monotonic())))
         if not found:
             return None
         ((_, ((entry, fields),)),) = found
         head, body = unpack(fields[FIELD.encode()], JobHead)
         return Taken(job=Job(head=head, body=body), dequeued_ns=time.perf_counter_ns(), ticket=entry)
+
+    def _read(self, block_ms: int | None) -> Any:
+        with _as_connection_error():
+            return self._client.xreadgroup(GROUP, self._name, {JOBS: ">"}, count=1, block=block_ms)
 
     def answer(self, taken: Taken, reply: Reply) -> None:
         """Send the answer, then acknowledge the job and take it out of the stream."""
