@@ -267,6 +267,28 @@ def test_saturation_is_where_more_callers_bring_nothing() -> None:
         find_saturation(lambda concurrency: 0.0)
 
 
+def test_a_throughput_that_still_rises_with_the_last_callers_is_no_limit_and_a_search_below_it_says_so() -> None:
+    found = find_saturation(lambda callers: 10.0 * callers, max_concurrency=8)
+    assert not found.is_limit
+    flags = {flag.name: flag.text for flag in search(smooth_probe(), _SLO, found).flags}
+    assert "8 callers did not reach the limit of the server" in flags["search-ceiling"]
+    assert find_saturation(lambda callers: min(10.0 * callers, 40.0), max_concurrency=16).is_limit
+
+
+def test_loads_that_were_cut_short_are_no_full_search() -> None:
+    full = smooth_probe()
+    found = search(lambda rate, requests: full(rate, requests // 4), _SLO, _OF_100)
+    assert found.confirmed_per_s is not None
+    assert "shortened to 25%" in found.confidence
+    assert [flag.name for flag in found.flags] == ["search-shortened"]
+
+
+def test_what_was_simulated_for_p99_is_said_of_p99_only() -> None:
+    p95 = Slo(latency_ms=10.0, percent=95)
+    assert "of 100 simulated searches" in search(smooth_probe(), _SLO, _OF_100).confidence
+    assert "of 100 simulated searches" not in search(smooth_probe(), p95, _OF_100).confidence
+
+
 def test_one_flat_step_does_not_end_the_climb() -> None:
     throughput = {1: 10.0, 2: 10.1, 4: 40.0, 8: 40.0, 16: 40.0}
     assert find_saturation(throughput.__getitem__, max_concurrency=16).x_max_per_s == 40.0

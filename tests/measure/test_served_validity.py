@@ -90,6 +90,19 @@ def test_unsent_requests_make_a_load_client_limited(calm: Requests) -> None:
     assert names(point.flags) == ["invalid-client-limited"]
 
 
+def test_a_client_that_stalls_for_longer_than_the_time_out_is_not_told_as_the_servers_failure(calm: Requests) -> None:
+    stopped, timeout = calm.planned_ns[1_000], 500 * _MS
+    held = (calm.planned_ns >= stopped) & (calm.planned_ns < stopped + 2_000 * _MS)
+    late = changed(calm, "sent_ns", held, stopped + 2_000 * _MS)
+    gone = held & (calm.planned_ns + timeout < stopped + 2_000 * _MS)
+    late = changed(late, "done_ns", held, stopped + 2_004 * _MS)
+    late = changed(late, "done_ns", gone, calm.planned_ns[gone] + timeout)  # before it was sent
+    point = judged_point(changed(late, "status", gone, TIMED_OUT), _OPEN)
+    assert point.timed_out > 100
+    assert names(point.flags) == ["invalid-client-limited"]
+    assert point.verdict == "client-limited"
+
+
 def test_lateness_is_judged_against_the_latency_itself(calm: Requests) -> None:
     late = replace(calm, sent_ns=calm.planned_ns + 3 * _MS)
     slow = replace(late, done_ns=late.done_ns + 40 * _MS)
