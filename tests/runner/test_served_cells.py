@@ -9,10 +9,15 @@ import pytest
 
 from bench import matrix, records, runner
 from bench.core import plugins
+from bench.core.artifact import Artifact
 from bench.core.record import Record
 from bench.core.served import Served
+from bench.core.serving import Service
+from bench.zoo.null import Null
+from servers.simple import Simple
 from tests.examples.faulty_topology import SPEC
 from tests.runner.served import served_matrix
+from tests.servers.running import deployed, site_in
 
 #: Real process trees through the whole harness: seconds each.
 pytestmark = pytest.mark.slow
@@ -110,3 +115,25 @@ def test_where_namespaces_cannot_be_used_all_share_the_hosts_loopback(run_served
 def test_a_fault_has_its_own_verdict(run_served: RunServed, fault: str, status: str, said: str) -> None:
     record = run_served(f"faulty: {fault}")
     assert (record.outcome.status, said in record.outcome.reason) == (status, True), record.outcome
+
+
+def test_a_server_that_is_there_already_is_measured_and_what_it_costs_is_not_known(
+    run_served: RunServed, tmp_path: Path
+) -> None:
+    for name in ("model", "site"):
+        (tmp_path / name).mkdir()
+    built = Null().build("null", tmp_path / "model")
+    artifact = Artifact(
+        id="a1", format="null", path=str(built.path), size_bytes=2, inputs=built.inputs, outputs=built.outputs
+    )
+    service = Service(model="m", artifact=artifact, adapter="null")
+    site = site_in(tmp_path / "site")
+    with deployed(Simple().describe(service, Simple.Options(), site), service, site) as running:
+        record = run_served(f'external: {{url: "http://127.0.0.1:{running.front.port}", encoding: binary}}')
+    assert record.outcome.status == "ok", record.outcome
+    served = served_of(record)
+    assert served.headline is not None
+    assert served.headline.server_cpu_us_per_request is None
+    assert (served.server_memory_bytes, served.server_received) == (None, None)
+    assert record.costs.cpu_ms_per_call is None
+    assert served.notes
