@@ -112,7 +112,7 @@ def plan_lines(name: str, objective: Objective, tried: Sequence[Tried]) -> Itera
     """Ways to share out processors, best first."""
     yield f"{name}: {_goal_words(objective)}"
     row = "{:>7} {:>7} {:>8} {:>10} {:>9} {:>12} {:>9}  {}"
-    yield row.format("workers", "threads", "delay", "rate", objective.name, "CPU/request", "memory", "")
+    yield row.format("workers", "threads", "delay", "rate", objective.name, "CPU/request", "memory", "").rstrip()
     for each in tried:
         yield row.format(each.plan.workers, each.plan.threads, *_plan_cells(each, objective)).rstrip()
     flags = {flag.name: flag for each in tried if each.searched for flag in each.searched.flags}

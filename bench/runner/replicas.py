@@ -112,7 +112,7 @@ def _try(
     watcher: Watcher,
 ) -> Tried:
     plan = candidate.plan
-    watcher.note(f"{plan.workers} workers with {plan.threads} threads, delay {plan.batching_delay_ms:g} ms")
+    watcher.note(f"workers: {plan.workers}, threads in each: {plan.threads}, delay: {plan.batching_delay_ms:g} ms")
     try:
         prepared = require(candidate.cell, made)
         found = search_prepared(stage, candidate.matrix, prepared, objective, effort, watcher)
