@@ -138,7 +138,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return 3
     plan = Plan(
         rate_per_s=chosen.rate,
-        open_s=4.0 if chosen.quick else 7.0,
+        open_s=3.0 if chosen.quick else 7.0,
         closed_s=1.0 if chosen.quick else 1.5,
         callers=8,
         slo_ms=chosen.slo_ms,
