@@ -44,6 +44,7 @@ TOPOLOGIES: tuple[PluginSpec, ...] = (
     PluginSpec(
         name="tf_serving",
         target="servers.tf_serving:TfServing",
+        accepts=("saved_model",),
         summary="TensorFlow Serving: the program tensorflow_model_server, here or in a container image",
     ),
     PluginSpec(
@@ -55,6 +56,7 @@ TOPOLOGIES: tuple[PluginSpec, ...] = (
     PluginSpec(
         name="triton",
         target="servers.triton:Triton",
+        accepts=("onnx",),
         summary="NVIDIA Triton, with the model on ONNX Runtime in its Python backend",
     ),
 )

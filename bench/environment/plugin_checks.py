@@ -67,6 +67,10 @@ def _obstacles(kind: str, spec: PluginSpec, plugin: Any) -> Sequence[str]:
     if kind == "steps":
         reasons: Sequence[str] = plugin.blockers(spec.accepts[0], plugin.Options())
         return reasons
+    if kind == "topologies":
+        topology = plugin()
+        blockers: Sequence[str] = topology.blockers((spec.accepts or ("onnx",))[0], topology.Options())
+        return blockers
     return ()
 
 
